@@ -1,0 +1,269 @@
+# Makefile -- the only build description.
+#
+# `make help` lists the targets.  What may be set: CC CFLAGS LDFLAGS PREFIX
+# DESTDIR BINDIR LIBDIR
+# LUADIR LUA LUA_PC LUA_INCDIR LUA_LIBDIR LUA_LIB, BUILD (where the output goes)
+# and DEPS=no to install no packages.
+
+PREFIX ?= /usr/local
+BUILD ?= build
+CFLAGS ?= -O2 -g
+LUA ?= lua5.4
+CLANG ?= clang
+
+export DEPS
+
+# A flavour is a build of its own: `make FLAVOUR=asan` goes to build/asan/.
+FLAVOUR ?=
+OUT := $(BUILD)$(FLAVOUR:%=/%)
+
+FLAGS.debug = -O0 -g3
+FLAGS.fault = -DMP_FAULTS
+FLAGS.ubsan = -O1 -fsanitize=undefined -fno-sanitize-recover=undefined
+FLAGS.asan = $(FLAGS.ubsan) -fsanitize=address -fno-omit-frame-pointer
+FLAGS.tsan = -O1 -fsanitize=thread
+FLAGS.fuzz = $(FLAGS.asan) -fsanitize=fuzzer-no-link
+ifneq ($(FLAVOUR),)
+  ifndef FLAGS.$(FLAVOUR)
+    $(error unknown FLAVOUR '$(FLAVOUR)')
+  endif
+endif
+
+# Where Lua is.  Asked for only when a recipe needs it, and once: `deps` may
+# have had to install it first.
+lazy = $(eval $1 := $(shell $2))$($1)
+LUA_PC ?= $(call lazy,LUA_PC,\
+  for p in lua5.4 lua-5.4 lua54 lua; do \
+    pkg-config --exists "$$p >= 5.4 $$p < 5.5" && echo $$p && break; done)
+LUA_INCDIR ?= $(call lazy,LUA_INCDIR,\
+  set -- $$(pkg-config --cflags-only-I --keep-system-cflags $(LUA_PC)); \
+  echo $${1#-I})
+LUA_LIBDIR ?= $(call lazy,LUA_LIBDIR,\
+  pkg-config --variable=libdir $(LUA_PC))
+LUA_LIB ?= $(call lazy,LUA_LIB,\
+  ls $(LUA_LIBDIR)/lib$(LUA_PC).a $(LUA_LIBDIR)/liblua.a 2>/dev/null | head -1)
+
+WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(WARN) \
+  -fPIC -fvisibility=hidden -pthread -MMD -MP -Iruntime/core
+LUA_H = -isystem $(LUA_INCDIR)
+LINK = $(CC) $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(LDFLAGS) -pthread
+# The whole of Lua, each symbol to be seen: C modules look for them here.
+HOST_LUA = -Wl,-E -Wl,--whole-archive $(LUA_LIB) -Wl,--no-whole-archive \
+  -lm -ldl
+
+core_src := $(wildcard runtime/core/*.c)
+bind_src := $(wildcard runtime/bind/*.c)
+cmd_src := $(wildcard runtime/cmd/*.c)
+test_src := $(wildcard spec/core/*_test.c)
+fuzz_src := $(wildcard spec/fuzz/*_fuzz.c)
+bench_src := $(wildcard spec/bench/floor/*.c)
+modules := $(patsubst lua/%,%,$(filter-out lua/meta/%,\
+  $(sort $(shell find lua -name '*.lua'))))
+
+obj = $(patsubst runtime/%.c,$(OUT)/obj/%.o,$1)
+core_obj := $(call obj,$(core_src))
+bind_obj := $(call obj,$(bind_src))
+cmd_obj := $(call obj,$(cmd_src))
+embed_obj := $(OUT)/obj/embed/preload.o $(OUT)/obj/embed/modules.o
+tests := $(patsubst spec/core/%.c,$(OUT)/test/%,$(test_src))
+fuzzers := $(patsubst spec/fuzz/%.c,$(OUT)/fuzz/%,$(fuzz_src))
+bench_obj := $(patsubst spec/bench/floor/%.c,$(OUT)/obj/floor/%.o,$(bench_src))
+floor := $(OUT)/bench/floor
+
+core_so := $(OUT)/lib/mp/core.so
+luamp := $(OUT)/bin/luamp
+library := $(OUT)/libluamp.a
+products := $(core_so) $(luamp) $(library)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all debug run test check check-core check-lua examples fault stress \
+  asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
+  clean deps deps-test help suites run-fuzz FORCE
+
+all: $(products) ## build the module, the library and the command
+
+debug: | deps ## the same without optimisation, in build/debug/
+	@$(MAKE) DEPS=no FLAVOUR=debug all
+
+##
+## Building
+##
+
+# Objects are stale when the command that made them changes, too.
+$(OUT)/flags: FORCE | deps
+	@mkdir -p $(@D)
+	@echo '$(COMPILE) $(LUA_H) $(LINK) $(LUA_LIB)' | cmp -s - $@ || \
+	  echo '$(COMPILE) $(LUA_H) $(LINK) $(LUA_LIB)' > $@
+
+$(core_obj): $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+$(bind_obj): $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -Iruntime/bind $(LUA_H) -c -o $@ $<
+
+$(cmd_obj) $(OUT)/obj/embed/preload.o: $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -Iruntime/include $(LUA_H) -c -o $@ $<
+
+# The Lua modules, compiled and written as C.
+$(OUT)/embed: runtime/embed/embed.c $(OUT)/flags
+	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(LUA_H) -o $@ $< $(LUA_LIB) -lm -ldl
+
+$(OUT)/modules: FORCE
+	@mkdir -p $(@D)
+	@echo '$(modules)' | cmp -s - $@ || echo '$(modules)' > $@
+
+$(OUT)/modules.c: $(OUT)/embed $(OUT)/modules $(modules:%=lua/%)
+	$(OUT)/embed lua $(modules) > $@
+
+$(OUT)/obj/embed/modules.o: $(OUT)/modules.c runtime/embed/embed.h
+	@mkdir -p $(@D)
+	$(COMPILE) -Iruntime/embed -c -o $@ $<
+
+# Never unloaded: threads of ours may still be in it when a state closes.
+$(core_so): $(core_obj) $(bind_obj)
+	@mkdir -p $(@D)
+	$(LINK) -shared -Wl,-z,nodelete -o $@ $^ -lm
+
+$(library): $(core_obj) $(bind_obj) $(embed_obj)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(luamp): $(cmd_obj) $(library)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(cmd_obj) $(library) $(HOST_LUA)
+
+$(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(core_obj) -lm
+
+# The plain C programs that the bench compares with; nothing of ours in them.
+$(bench_obj): $(OUT)/obj/floor/%.o: spec/bench/floor/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(LUA_H) -c -o $@ $<
+
+$(floor): $(bench_obj)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LUA_LIB) -lm -ldl
+
+$(fuzzers): $(OUT)/fuzz/%: spec/fuzz/%.c $(library)
+	@mkdir -p $(@D)
+	$(COMPILE) -Iruntime/include $(LUA_H) -fsanitize=fuzzer $(LDFLAGS) \
+	  -o $@ $< $(library) $(LUA_LIB) -lm -ldl
+
+-include $(wildcard $(OUT)/obj/*/*.d $(OUT)/*/*.d)
+
+##
+## Running
+##
+
+suites = OUT=$(OUT) LUA=$(LUA) $(LUA) spec/run.lua
+
+run: all ## show it at work: examples/wordfreq.lua on real text
+	$(luamp) examples/wordfreq.lua $(ARGS)
+
+test: all $(tests) | deps-test ## every suite; ends with "N passed, N failed"
+	@$(suites) layers core luamp lua examples install
+
+check: all $(tests) | deps-test ## before each commit: lint and quick suites
+	@$(suites) lint layers core luamp lua examples
+
+check-core: $(tests) ## the C tests
+	@$(suites) core
+
+check-lua: all | deps-test ## the specs, under luamp and under lua5.4
+	@$(suites) luamp lua
+
+examples: all | deps-test ## every example must run and succeed
+	@$(suites) examples
+
+fault: | deps-test ## allocations that fail, processes killed at every point
+	@$(MAKE) DEPS=no FLAVOUR=fault SUITES=fault suites
+
+stress: all | deps-test ## long runs under load
+	@$(suites) stress
+
+asan: | deps-test ## C tests and specs with address and undefined sanitizers
+	@$(MAKE) DEPS=no FLAVOUR=asan SUITES='core luamp' suites
+
+ubsan: | deps-test ## the same with the undefined-behaviour sanitizer alone
+	@$(MAKE) DEPS=no FLAVOUR=ubsan SUITES='core luamp' suites
+
+tsan: | deps ## C tests with the thread sanitizer
+	@$(MAKE) DEPS=no FLAVOUR=tsan SUITES=core suites
+
+valgrind: $(tests) | deps ## C tests under memcheck
+	@.ci/deps valgrind
+	@$(suites) valgrind
+
+suites: all $(tests)
+	@$(suites) $(SUITES)
+
+fuzz: | deps ## hostile bytes for the decoder, FUZZ_SECONDS=60 of them
+	@.ci/deps fuzz
+	@$(MAKE) DEPS=no FLAVOUR=fuzz CC=$(CLANG) run-fuzz
+
+FUZZ_SECONDS ?= 60
+run-fuzz: $(fuzzers)
+	@test -n '$(fuzzers)' || { echo 'spec/fuzz: no *_fuzz.c'; exit 1; }
+	@for f in $(fuzzers); do mkdir -p $$f.corpus; \
+	  $$f -max_total_time=$(FUZZ_SECONDS) $$f.corpus || exit 1; done
+
+bench: all $(floor) | deps-test ## the figures, beside python3 and plain C
+	$(luamp) spec/bench/run.lua
+
+bench-quick: all $(floor) | deps-test ## the same, less exact
+	$(luamp) spec/bench/run.lua --quick
+
+##
+## Keeping the sources in order
+##
+
+lint: | deps-test ## luacheck and clang-format
+	@$(suites) lint
+
+layers: all ## who may know what: see spec/layers.sh
+	@$(suites) layers
+
+fmt: | deps-test ## format the C sources
+	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
+
+##
+## Installing
+##
+
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib/lua/5.4
+LUADIR ?= $(PREFIX)/share/lua/5.4
+dest = $(DESTDIR)$(PREFIX)
+
+install: all ## into PREFIX=/usr/local, below DESTDIR if given
+	install -d $(dest)/include $(dest)/lib/pkgconfig
+	install -D $(luamp) $(DESTDIR)$(BINDIR)/luamp
+	install -D $(core_so) $(DESTDIR)$(LIBDIR)/mp/core.so
+	for m in $(modules); do \
+	  install -Dm 644 lua/$$m $(DESTDIR)$(LUADIR)/$$m || exit 1; done
+	install -m 644 $(library) $(dest)/lib/
+	install -m 644 runtime/include/*.h runtime/core/mp.h $(dest)/include/
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LUA@|$(LUA_PC)|; s|@VERSION@|$(VERSION)|' \
+	  runtime/embed/luamp.pc.in > $(dest)/lib/pkgconfig/luamp.pc
+
+VERSION = $(shell sed -n 's/.*MP_VERSION "\(.*\)"/\1/p' runtime/core/mp.h)
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+
+deps: ## install what building needs (Debian packages)
+	@.ci/deps build
+
+deps-test: | deps ## install what testing needs
+	@.ci/deps test
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | \
+	  expand -t 16
+	@echo 'Habit: git config core.hooksPath .githooks (make check, then commit)'

@@ -1,0 +1,120 @@
+--- What a started process runs first, and how it ends.
+local error_types = require "mp.error"
+local life = require "mp.life"
+local proc = require "mp.proc"
+
+local child = {}
+
+--- A failed run, with the traceback of where it failed.
+local Failure = {}
+
+local function note_failure(message)
+  local text = error_types.text(message)
+  return setmetatable(
+    { message = message, traceback = debug.traceback(text, 2) }, Failure)
+end
+
+--- What xpcall gave may be raw: the handler itself had no stack left.
+local function as_failure(err)
+  if getmetatable(err) == Failure then return err end
+  return setmetatable(
+    { message = err, traceback = error_types.text(err) }, Failure)
+end
+
+local function report(self, failure)
+  pcall(io.stderr.write, io.stderr,
+    ("%s (pid %d):\n%s\n"):format(self.name, self.pid, failure.traceback))
+end
+
+--- Leave the failure where `result` finds it; the value itself when it can
+--- travel, else its text.
+local function answer_failure(failure)
+  local message, traceback = failure.message, failure.traceback
+  local plain = { failed = true, message = message, traceback = traceback }
+  if pcall(life.answer, plain) then return end
+  plain.message = error_types.text(message)
+  pcall(life.answer, plain)
+end
+
+local function answer(results)
+  if results.n == 0 then return end
+  local ok, why = pcall(life.answer, results)
+  if not ok then
+    answer_failure { message = why, traceback = error_types.text(why) }
+  end
+end
+
+--- Run the process's work; its exit code.
+local function execute(self, ready)
+  local results = table.pack(xpcall(function()
+    if ready then ready() end
+    return self:run()
+  end, note_failure))
+  if results[1] then
+    answer(table.pack(table.unpack(results, 2, results.n)))
+    return 0
+  end
+  local failure = as_failure(results[2])
+  if not life.exiting then
+    answer_failure(failure)
+    report(self, failure)
+  end
+  return 1
+end
+
+--- The child of a fork, inside the parent's call of `start`: never returns.
+function child.forked(self)
+  life.own_exit(life.leave)
+  local code = execute(self)
+  life.finish()
+  life.leave(code)
+end
+
+--- Take over the surroundings that the starter had.
+local function take_setup(setup, moved)
+  package.path, package.cpath = setup.path, setup.cpath
+  arg = setup.arg -- luacheck: ignore
+  if moved and setup.cwd then life.chdir(setup.cwd) end
+end
+
+--- Run the work of the plan; its exit code.
+local function work(moved)
+  local self = proc.current_process()
+  life.setting_up = true
+  local code = execute(self, function()
+    take_setup(life.plan(1), moved)
+    proc.take_work(self, life.plan(2))
+    life.setting_up = false
+  end)
+  life.setting_up = false
+  return code
+end
+
+--- The program that spawn starts: arg[1] is the ticket.
+---@param preload? string[] modules for a fork server to load
+function child.main(preload)
+  local serving = life.join_family(arg[1])
+  if not serving then
+    life.own_exit(life.close_and_exit)
+    local code = work(false)
+    life.finish()
+    life.close_and_exit(code)
+  end
+  for _, name in ipairs(preload or {}) do pcall(require, name) end
+  collectgarbage()
+  life.serve() -- returns in each child
+  life.own_exit(life.leave)
+  local code = work(true)
+  life.finish()
+  life.leave(code)
+end
+
+--- The main function of a thread: its exit code.
+function child.thread()
+  life.own_exit(life.leave)
+  local code = work(false)
+  life.finish()
+  return code
+end
+
+return child

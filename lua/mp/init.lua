@@ -1,0 +1,45 @@
+--- The public table of luamp: processes as first-class values.
+-- What a name does is said where it is made: proc.lua (processes),
+-- context.lua (start methods), connection.lua (pipes), wait.lua, codec.lua.
+local codec = require "mp.codec"
+local connection = require "mp.connection"
+local context = require "mp.context"
+local error_types = require "mp.error"
+local proc = require "mp.proc"
+local wait = require "mp.wait"
+
+local mp = {
+  _VERSION = "luamp " .. proc.version(),
+
+  Process = proc.Process,
+  current_process = proc.current_process,
+  parent_process = proc.parent_process,
+  active_children = proc.active_children,
+  cpu_count = proc.cpu_count,
+  process_cpu_count = proc.process_cpu_count,
+
+  get_all_start_methods = context.get_all_start_methods,
+  get_start_method = context.get_start_method,
+  set_start_method = context.set_start_method,
+  set_executable = context.set_executable,
+  set_forkserver_preload = context.set_forkserver_preload,
+
+  Pipe = connection.Pipe,
+  connection = connection,
+  wait = wait.wait,
+
+  encode = codec.encode,
+  decode = codec.decode,
+
+  RemoteError = error_types.RemoteError,
+  ProcessDied = error_types.ProcessDied,
+}
+
+--- The same API bound to one start method.
+---@param name? mp.StartMethod default: the default method
+---@return mp.Context
+function mp.get_context(name)
+  return context.bind(mp, name)
+end
+
+return mp

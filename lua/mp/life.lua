@@ -1,0 +1,69 @@
+--- The beginning and the end of the process we are in.
+local core = require "mp.core"
+
+local life = {
+  join_family = core.join_family,
+  serve = core.serve,
+  claim = core.claim,
+  leave = core.exit,
+  chdir = core.chdir,
+  plan = core.proc_plan,
+  answer = core.proc_set_answer,
+  --- true while a child has not yet got its work: it may start nothing
+  setting_up = false,
+}
+
+--- Join the children and end the daemons; Ctrl-C ends the waiting.
+function life.finish()
+  return pcall(core.finish)
+end
+
+local function exit_code(code)
+  if code == nil or code == true then return 0 end
+  if code == false then return 1 end
+  return code
+end
+
+local system_exit = os.exit
+
+--- Close the state, finalizers and all, and exit.
+function life.close_and_exit(code)
+  core.claim(code)
+  system_exit(code, true)
+end
+
+--- Let os.exit come to the end of the process as a return does: children
+--- joined, daemons ended, then `leave(code, close)`.
+function life.own_exit(leave)
+  os.exit = function(code, close) -- luacheck: ignore
+    life.finish()
+    leave(exit_code(code), close)
+  end
+end
+
+--- Is the program that runs an interpreter, whose end is the script's end?
+local function is_interpreter(program)
+  local name = program:match("[^/]*$")
+  return name:find("^luamp") or name:find("^lua[%d.%-]*$")
+end
+
+--- The running interpreter, nil in another host: the file (the link works
+--- also when the program was replaced meanwhile), and its name.
+function life.interpreter()
+  local program = (core.program() or ""):gsub(" %(deleted%)$", "")
+  if is_interpreter(program) then return "/proc/self/exe", program end
+end
+
+--- Once, in the first process of a script.
+function life.begin()
+  if life.begun then return end
+  life.begun = true
+  if not life.interpreter() then return end
+  core.finish_at_close()
+  life.own_exit(function(code, close)
+    core.claim(code)
+    system_exit(code, close)
+  end)
+end
+
+return life

@@ -1,0 +1,34 @@
+--- Option tables: every name is known, or the message lists those that are.
+local options = {}
+
+--- Check that `given` holds only names of `valid`.
+---@param what string the function, for the message
+---@param given table
+---@param valid table<string, true|string> name -> true, or its Lua type
+---@param level? integer for error(); default: the caller's caller
+function options.check(what, given, valid, level)
+  level = (level or 2) + 1
+  for name, value in pairs(given) do
+    local kind = valid[name]
+    if not kind then
+      local names = {}
+      for known in pairs(valid) do names[#names + 1] = known end
+      table.sort(names)
+      error(("%s: unknown option '%s' (valid: %s)"):format(
+        what, tostring(name), table.concat(names, ", ")), level)
+    end
+    if kind ~= true and type(value) ~= kind then
+      error(("%s: option '%s' must be a %s, not a %s"):format(
+        what, name, kind, type(value)), level)
+    end
+  end
+end
+
+--- Can the value be called?
+function options.callable(value)
+  if type(value) == "function" then return true end
+  local mt = getmetatable(value)
+  return type(mt) == "table" and mt.__call ~= nil
+end
+
+return options

@@ -1,0 +1,328 @@
+--- Processes as values.
+local core = require "mp.core"
+local error_types = require "mp.error"
+local life = require "mp.life"
+local options = require "mp.options"
+
+local proc = {
+  version = core.version,
+  cpu_count = core.cpu_count,
+  process_cpu_count = core.cpu_usable,
+  single_threaded = core.single_threaded,
+  executable = nil, -- see context.set_executable
+  preload = {}, -- see context.set_forkserver_preload
+}
+
+--- A process, in whatever process it is held.
+---@class mp.Process
+---@field name string
+---@field daemon boolean
+---@field pid? integer nil before start
+---@field exitcode? integer nil while it runs; -N when signal N ended it
+---@field sentinel integer a descriptor, readable once the process has ended
+---@field authkey string
+local Process = {}
+proc.Process = Process
+
+-- The handle is the core's box; what belongs to this instance alone lies in
+-- its user value: class, target, args, and the user's own fields.
+
+local mt = core.metatable("mp.Process")
+local state_of = core.fields
+
+local GETTERS = {
+  name = core.proc_name,
+  daemon = core.proc_daemon,
+  pid = core.proc_pid,
+  exitcode = core.proc_exitcode,
+  sentinel = core.proc_sentinel,
+  authkey = function() return core.authkey() end,
+}
+
+local SETTERS = {
+  name = function(self, value)
+    if type(value) ~= "string" then
+      error("mp.Process: name must be a string, not a " .. type(value), 3)
+    end
+    core.proc_name(self, value)
+  end,
+  daemon = function(self, value)
+    if type(value) ~= "boolean" then
+      error("mp.Process: daemon must be a boolean, not a " .. type(value), 3)
+    end
+    core.proc_daemon(self, value)
+  end,
+}
+
+function mt:__index(key)
+  local get = GETTERS[key]
+  if get then return get(self) end
+  local state = state_of(self)
+  local value = state.fields and state.fields[key]
+  if value ~= nil then return value end
+  return (state.class or Process)[key]
+end
+
+function mt:__newindex(key, value)
+  local set = SETTERS[key]
+  if set then
+    set(self, value)
+  elseif GETTERS[key] then
+    error(("mp.Process: '%s' is read-only"):format(key), 2)
+  else
+    local state = state_of(self)
+    state.fields = state.fields or {}
+    state.fields[key] = value
+  end
+end
+
+local function status(self)
+  if core.proc_closed(self) then return "closed" end
+  if not core.proc_pid(self) then return "initial" end
+  local code = core.proc_exitcode(self)
+  return code and "exitcode " .. code or "started"
+end
+
+function mt:__tostring()
+  local closed = core.proc_closed(self)
+  return ("mp.Process (%s, %s%s)"):format(closed and "?" or self.name,
+    status(self), not closed and self.daemon and ", daemon" or "")
+end
+
+--- Leaving a block joins the process; leaving it by an error ends it first.
+function mt:__close(err)
+  if core.proc_closed(self) or not core.proc_pid(self) then return end
+  if err ~= nil then self:terminate() end
+  self:join()
+end
+
+-- Making one
+
+local OPTIONS = {
+  target = true, args = "table", name = "string", daemon = "boolean",
+}
+
+local function construct(class, first, ...)
+  local target, args, name, daemon = first, nil, nil, nil
+  if type(first) == "table" and not options.callable(first) then
+    options.check("Process", first, OPTIONS, 3)
+    target, args, name = first.target, first.args, first.name
+    daemon = first.daemon
+  elseif select("#", ...) > 0 then
+    args = table.pack(...)
+  end
+  if target ~= nil and not options.callable(target) then
+    error("Process: target must be callable, not a " .. type(target), 3)
+  end
+  if name and (#name == 0 or #name > 63 or name:find("\0", 1, true)) then
+    error("Process: a name has 1 to 63 bytes, none of them NUL", 3)
+  end
+  life.begin()
+  if daemon == nil then daemon = core.proc_daemon(core.proc_self()) end
+  local self = core.proc_new(name, daemon)
+  local state = state_of(self)
+  state.class, state.target, state.args = class, target, args
+  return self
+end
+
+local function make_class(class, parent)
+  return setmetatable(class, { __index = parent, __call = construct })
+end
+
+make_class(Process, nil)
+
+--- A subclass; `class` may define `run(self)` and further methods.  The
+--- fields of an instance reach the child.
+---@param class table
+---@return mp.Process class to be called like mp.Process
+function Process:extend(class)
+  if type(class) ~= "table" then
+    error("extend: a table was expected, not a " .. type(class), 2)
+  end
+  return make_class(class, self)
+end
+
+-- What it does
+
+--- The work: calls the target with its arguments.  A subclass may have its
+--- own.
+function Process:run()
+  local state = state_of(self)
+  local target, args = state.target, state.args
+  if target == nil then return end
+  if args == nil then return target() end
+  return target(table.unpack(args, 1, args.n or #args))
+end
+
+-- Starting
+
+--- What the new process needs before it can decode its work.
+local function setup()
+  return {
+    path = package.path, cpath = package.cpath, cwd = core.getcwd(),
+    arg = rawget(_G, "arg"),
+  }
+end
+
+local function set_plan(self)
+  local state = state_of(self)
+  core.proc_set_plan(self, setup(), {
+    class = state.class ~= Process and state.class or nil,
+    fields = state.fields, target = state.target, args = state.args,
+  })
+end
+
+--- In the child: what set_plan sent.
+function proc.take_work(self, work)
+  local state = state_of(self)
+  state.class, state.fields = work.class, work.fields
+  state.target, state.args = work.target, work.args
+end
+
+--- The luamp that was installed with this module, or the one on PATH.
+local function find_luamp()
+  local module = package.searchpath("mp.core", package.cpath)
+  local prefix = module and module:match("^(.*)/lib/lua/5%.4/mp/core%.so$")
+  local dirs = { prefix and prefix .. "/bin" }
+  for dir in (os.getenv("PATH") or ""):gmatch("[^:]+") do
+    dirs[#dirs + 1] = dir
+  end
+  for _, dir in ipairs(dirs) do
+    if core.is_program(dir .. "/luamp") then return dir .. "/luamp" end
+  end
+end
+
+--- The file to run, and what it is to be called.
+local function program()
+  if not proc.executable then
+    local file, name = life.interpreter()
+    if file then return file, name end
+  end
+  local path = proc.executable or find_luamp()
+  if not path then
+    error("start: no luamp was found beside the module or on PATH; name the "
+      .. "program with mp.set_executable", 0)
+  end
+  return path, path
+end
+
+--- The command line of a child; "%d" becomes its ticket.
+local function command(preload)
+  local names = {}
+  for i, name in ipairs(preload or {}) do
+    names[i] = ("%q"):format(name)
+  end
+  local file, name = program()
+  return file, name, "-E", "-e",
+    ("package.path, package.cpath = %q, %q require 'mp.child'.main{%s}")
+      :format(package.path, package.cpath, table.concat(names, ",")),
+    "-", "%d"
+end
+
+local START = {}
+
+function START.fork(self)
+  if core.is_thread() then
+    error("start: a process that is a thread cannot fork; use another method",
+      0)
+  end
+  if core.proc_fork(self) then require("mp.child").forked(self) end
+end
+
+function START.spawn(self)
+  set_plan(self)
+  core.proc_spawn(self, command())
+end
+
+function START.forkserver(self)
+  set_plan(self)
+  core.proc_serve(self, command(proc.preload))
+end
+
+function START.thread(self)
+  set_plan(self)
+  core.proc_thread(self, package.path, package.cpath)
+end
+
+--- Start the process.  Raises when it was started before, when it is another
+--- process's to start, when what it is to do cannot be sent (every method but
+--- fork), or when the system has no more processes; nothing is started then.
+---@return mp.Process self
+function Process:start()
+  if life.setting_up then
+    error("start: this process is still being set up itself", 2)
+  end
+  if core.proc_pid(self) then error("start: process already started", 2) end
+  local method = self._method or proc.default_method()
+  local ok, err = pcall(START[method], self)
+  if not ok then error(err, 2) end
+  return self
+end
+
+-- Watching it
+
+--- Wait for the end.
+---@param timeout? number seconds
+---@return boolean ended
+---@return string? reason "timeout"
+Process.join = core.proc_join
+
+---@return boolean
+Process.is_alive = core.proc_alive
+
+local SIGINT, SIGKILL, SIGTERM = 2, 9, 15
+
+--- Send SIGINT: Lua raises "interrupted!" in it.
+function Process:interrupt() core.proc_signal(self, SIGINT) end
+
+--- Send SIGTERM; a thread stops at its next Lua instruction.
+function Process:terminate() core.proc_signal(self, SIGTERM) end
+
+--- Send SIGKILL; a thread stops at its next Lua instruction.
+function Process:kill() core.proc_signal(self, SIGKILL) end
+
+--- Give the handle up; the process must have ended.
+function Process:close()
+  if core.proc_closed(self) then return end
+  if core.proc_pid(self) and core.proc_alive(self) then
+    error("close: the process still runs; join it or end it first", 2)
+  end
+  core.proc_close(self)
+end
+
+--- What the target returned.  Raises mp.RemoteError for an error of the
+--- target, mp.ProcessDied when the process ended without an answer.
+---@param timeout? number seconds
+---@return any ... or nil, "timeout"
+function Process:result(timeout)
+  local ended, reason = core.proc_join(self, timeout)
+  if not ended then return nil, reason end
+  local answered, value = core.proc_answer(self)
+  if not answered then
+    local code = core.proc_exitcode(self)
+    if code == 0 then return end
+    error(setmetatable({ process = self.name, pid = self.pid,
+      exitcode = code }, error_types.ProcessDied), 2)
+  end
+  if value.failed then
+    error(setmetatable({ message = value.message, traceback = value.traceback,
+      process = self.name, pid = self.pid }, error_types.RemoteError), 2)
+  end
+  return table.unpack(value, 1, value.n)
+end
+
+-- The family
+
+--- The process we are in.
+---@return mp.Process
+function proc.current_process() return core.proc_self() end
+
+--- The process that started this one; nil in the first.
+---@return mp.Process?
+function proc.parent_process() return (core.proc_parent()) end
+
+--- The children that run.  Those that have ended are waited for.
+---@return mp.Process[]
+function proc.active_children() return core.proc_children() end
+
+return proc

@@ -1,0 +1,40 @@
+--- One wait for everything that can be waited for.
+local core = require "mp.core"
+
+local wait = {}
+
+--- The descriptor that tells when an item is ready.
+local function descriptor(item)
+  if math.type(item) == "integer" then return item end
+  local kind = type(item)
+  if kind == "userdata" or kind == "table" then
+    local fileno = item.fileno
+    if fileno then return fileno(item) end
+    local sentinel = item.sentinel
+    if sentinel then return sentinel end
+  end
+  return nil
+end
+
+--- Wait until at least one of the items is ready.
+--- A connection is ready when `recv` would not block, a process when it has
+--- ended, a descriptor when it is readable.
+---@param list (mp.Connection|mp.Process|integer)[]
+---@param timeout? number seconds; nil: for ever; <= 0: only look
+---@return any[] ready the items that are, in the order of the list
+function wait.wait(list, timeout)
+  if type(list) ~= "table" then
+    error("wait: a list was expected, not a " .. type(list), 2)
+  end
+  local fds = {}
+  for i = 1, #list do
+    fds[i] = descriptor(list[i]) or error(
+      ("wait: list[%d] (a %s) cannot be waited for"):format(i, type(list[i])),
+      2)
+  end
+  local ready = core.wait(fds, timeout)
+  for i, index in ipairs(ready) do ready[i] = list[index] end
+  return ready
+end
+
+return wait

@@ -1,0 +1,2 @@
+--- The same table under Python's name.
+return require "mp"

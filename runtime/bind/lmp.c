@@ -1,0 +1,115 @@
+/* lmp.c -- owns the open function, and how errors and times cross over. */
+#include "lmp.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Codes that are errno values; the binding must not know errno itself. */
+#define INTERRUPTED 4 /* EINTR on every Linux */
+
+static char resume_key; /* registry: an empty Lua function */
+
+int lmp_raise(lua_State *L, int rc, const char *what) {
+  return luaL_error(L, "%s: %s", what, mp_err_text(rc));
+}
+
+static int answer(lua_State *L, int rc, const char *what) {
+  const char *reason = mp_err_reason(rc);
+
+  if (!reason)
+    return lmp_raise(L, rc, what);
+  lua_pushstring(L, reason);
+  return 2;
+}
+
+int lmp_fail(lua_State *L, int rc, const char *what) {
+  lua_pushnil(L);
+  return answer(L, rc, what);
+}
+
+int lmp_refuse(lua_State *L, int rc, const char *what) {
+  lua_pushboolean(L, 0);
+  return answer(L, rc, what);
+}
+
+int64_t lmp_deadline(lua_State *L, int idx) {
+  lua_Number seconds;
+
+  if (lua_isnoneornil(L, idx))
+    return MP_FOREVER;
+  /* A string that looks like a number is no number here. */
+  luaL_argexpected(L, lua_type(L, idx) == LUA_TNUMBER, idx,
+                   "number (seconds) or nil");
+  seconds = lua_tonumber(L, idx);
+  luaL_argcheck(L, seconds == seconds, idx, "timeout is not a number (NaN)");
+  return mp_deadline(seconds);
+}
+
+/* The interpreter's Ctrl-C handler sets a hook on the main state; what runs
+ * in a coroutine would not see it. */
+static void copy_main_hook(lua_State *L) {
+  lua_State *main;
+
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  if (main && main != L && !lua_gethook(L) && lua_gethook(main))
+    lua_sethook(L, lua_gethook(main), lua_gethookmask(main),
+                lua_gethookcount(main));
+}
+
+int lmp_resume(lua_State *L) {
+  luaL_checkstack(L, 4, "interrupted");
+  copy_main_hook(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &resume_key);
+  lua_call(L, 0, 0); /* a call and a return: any pending hook fires */
+  return 1;
+}
+
+static int lmp_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)mp_now() / 1e9);
+  return 1;
+}
+
+static int lmp_sleep(lua_State *L) {
+  int64_t deadline = lmp_deadline(L, 1);
+
+  while (mp_poll(NULL, 0, deadline) == -INTERRUPTED)
+    (void)lmp_resume(L);
+  return 0;
+}
+
+/* core.metatable(name) -> the metatable of a type, for the Lua half */
+static int lmp_metatable(lua_State *L) {
+  luaL_getmetatable(L, luaL_checkstring(L, 1));
+  return 1;
+}
+
+static int lmp_version(lua_State *L) {
+  lua_pushliteral(L, MP_VERSION);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"now", lmp_now},
+                                     {"sleep", lmp_sleep},
+                                     {"metatable", lmp_metatable},
+                                     {"version", lmp_version},
+                                     {"encode", lmp_codec_encode},
+                                     {"decode", lmp_codec_decode},
+                                     {NULL, NULL}};
+
+
+
+int luaopen_mp_core(lua_State *L) {
+  luaL_checkversion(L);
+  if (luaL_loadstring(L, "") != LUA_OK)
+    return lua_error(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
+  lmp_box_types(L);
+  luaL_newlib(L, functions);
+  luaL_setfuncs(L, lmp_proc_functions, 0);
+  luaL_setfuncs(L, lmp_conn_functions, 0);
+  luaL_setfuncs(L, lmp_life_functions, 0);
+  luaL_setfuncs(L, lmp_wait_functions, 0);
+  return 1;
+}

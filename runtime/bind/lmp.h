@@ -1,0 +1,116 @@
+/* lmp.h -- what the files of the binding share.
+ *
+ * The binding knows Lua and the core's contract, and no system call.  Every
+ * lua_ call may jump, no mp_ call can: the order in every function is check,
+ * box (an empty owner on the Lua stack), core, push.
+ */
+#ifndef LMP_H
+#define LMP_H
+
+#include "lua.h"
+#include "lauxlib.h"
+#include "mp.h"
+
+#define LMP_LOCAL __attribute__((visibility("hidden")))
+
+/* lmp_pack.c -- value to bytes.
+ *
+ * A packer is a userdata that owns its buffers; lmp_pack leaves it on the
+ * stack's top, and what `out` points to stays valid while both the packer and
+ * the value stay on the stack and no Lua code runs.  Long strings are not
+ * copied: they are pieces of out->iov that point into the strings.
+ * A value that cannot travel raises an error that begins with the path to
+ * it, built on `root`: "args[1].cb, upvalue 'co': cannot send a thread".
+ */
+struct lmp_packer {
+  struct mp_out out;
+  size_t len; /* sum of the pieces */
+};
+
+enum {
+  LMP_NOREFS = 1, /* refuse mp objects (mp.encode) */
+};
+
+LMP_LOCAL struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
+                                      const char *root);
+
+/* lmp_unpack.c -- bytes to value.
+ *
+ * Pushes the value and returns 1, or pushes nothing but a message and
+ * returns 0 when the bytes are damaged or hold what `flags` refuses.
+ * Raises only for want of memory.  `refs` are the message's objects.
+ */
+enum {
+  LMP_NOCODE = 1 /* refuse every function, also those that go by name */
+};
+
+LMP_LOCAL int lmp_unpack(lua_State *L, const char *data, size_t len,
+                         const mp_ref *refs, unsigned nrefs, unsigned flags);
+
+/* lmp_codec.c -- core.encode(v) and core.decode(s [, code]). */
+LMP_LOCAL int lmp_codec_encode(lua_State *L);
+LMP_LOCAL int lmp_codec_decode(lua_State *L);
+
+/* lmp_box.c -- the Lua value of an object of the family.
+ *
+ * lmp_box_ref: is the value at idx an mp object?  Gives its name (the name of
+ * the object, not a hold on it); 0 when it is none.  Raises when it is one that
+ * was closed here.
+ * lmp_box_push: push the one Lua value that stands for the object here.
+ */
+LMP_LOCAL int lmp_box_ref(lua_State *L, int idx, mp_ref *name);
+LMP_LOCAL void lmp_box_push(lua_State *L, mp_ref name);
+
+/* The box itself, a userdata with one user value (fields of an instance). */
+enum lmp_box_kind { LMP_PROC = 1, LMP_PIPE, LMP_CONN };
+
+struct lmp_box {
+  mp_ref held;         /* MP_REF_EMPTY: closed, or not shared yet (a conn) */
+  uint64_t serial;     /* which life of the object `held` names */
+  uint32_t generation; /* of the process that holds it */
+  enum lmp_box_kind kind;
+  unsigned modes;      /* conn: MP_PIPE_READABLE, ... */
+  int fd;              /* a descriptor to poll, made when asked for; -1 */
+  struct mp_conn conn; /* kind LMP_CONN */
+};
+
+LMP_LOCAL struct lmp_box *lmp_box_new(lua_State *L, enum lmp_box_kind kind);
+/* The box has got its object: make it the one that stands for it. */
+LMP_LOCAL void lmp_box_settle(lua_State *L, int idx);
+/* Raises unless idx is such a box, and open. */
+LMP_LOCAL struct lmp_box *lmp_box_check(lua_State *L, int idx,
+                                        enum lmp_box_kind kind);
+LMP_LOCAL struct lmp_box *lmp_box_test(lua_State *L, int idx);
+LMP_LOCAL void lmp_box_close(struct lmp_box *b);
+LMP_LOCAL void lmp_box_types(lua_State *L);
+
+/* lmp.c -- errors, options, time */
+
+/* Raise what went wrong. */
+LMP_LOCAL int lmp_raise(lua_State *L, int rc, const char *what);
+/* nil, reason for what a correct program expects; else raise. */
+LMP_LOCAL int lmp_fail(lua_State *L, int rc, const char *what);
+/* false, reason likewise. */
+LMP_LOCAL int lmp_refuse(lua_State *L, int rc, const char *what);
+/* Seconds at idx (nil: for ever) to a deadline; raises for NaN. */
+LMP_LOCAL int64_t lmp_deadline(lua_State *L, int idx);
+/* After -EINTR: let the hook run that a signal may have set; it may raise.
+ * Returns 1. */
+LMP_LOCAL int lmp_resume(lua_State *L);
+
+__attribute__((visibility("default"))) int luaopen_mp_core(lua_State *L);
+
+/* Functions of mp.core, a stem a list. */
+LMP_LOCAL extern const luaL_Reg lmp_proc_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
+
+/* lmp_thread.c -- the Lua half of the start method `thread`. */
+LMP_LOCAL int lmp_thread_start(lua_State *L);
+LMP_LOCAL int lmp_thread_exit(lua_State *L, int code);
+LMP_LOCAL int lmp_thread_is_one(void);
+/* The state that runs now, for the stop hook. */
+LMP_LOCAL lua_State *lmp_thread_current(lua_State *L);
+
+#endif

@@ -1,0 +1,184 @@
+/* lmp_box.c -- owns the Lua values that stand for objects of the family.
+ *
+ * One box for each object and Lua state: a table in the registry, weak in its
+ * values, finds it again by the object's name, so the same object is the same
+ * Lua value.  A box holds its object by an entry in the process's ledger.  In
+ * a process that the host forked by itself that entry is the parent's; the
+ * box then takes a hold of its own, or finds the object gone.
+ */
+#include "lmp.h"
+
+static char cache_key; /* registry: name of the object -> box */
+static char mark_key;  /* in a metatable of ours: true */
+
+static const char *const type_names[] = {NULL, "mp.Process", "mp.Connection",
+                                         "mp.Connection"};
+
+void lmp_box_close(struct lmp_box *b) {
+  int generation_is_ours = b->generation == mp_generation();
+
+  if (b->kind == LMP_CONN)
+    mp_conn_close(&b->conn);
+  if (b->fd >= 0 && generation_is_ours)
+    mp_fd_close(b->fd);
+  b->fd = -1;
+  if (generation_is_ours)
+    mp_ref_close(&b->held);
+  b->held = MP_REF_EMPTY;
+}
+
+static int box_gc(lua_State *L) {
+  struct lmp_box *b = lua_touserdata(L, 1);
+
+  if (b)
+    lmp_box_close(b);
+  return 0;
+}
+
+static void set_mark(lua_State *L) {
+  lua_pushboolean(L, 1);
+  lua_rawsetp(L, -2, &mark_key);
+}
+
+static void new_type(lua_State *L, const char *name) {
+  luaL_newmetatable(L, name);
+  set_mark(L);
+  lua_pushcfunction(L, box_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushliteral(L, "mp object");
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+void lmp_box_types(lua_State *L) {
+  new_type(L, "mp.Process");
+  new_type(L, "mp.Connection");
+  lua_createtable(L, 0, 0);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &cache_key);
+}
+
+struct lmp_box *lmp_box_new(lua_State *L, enum lmp_box_kind kind) {
+  struct lmp_box *b = lua_newuserdatauv(L, sizeof *b, 1);
+
+  b->held = MP_REF_EMPTY;
+  b->serial = 0;
+  b->generation = mp_generation();
+  b->kind = kind;
+  b->modes = 0;
+  b->fd = -1;
+  b->conn = MP_CONN_EMPTY;
+  luaL_setmetatable(L, type_names[kind]);
+  return b;
+}
+
+void lmp_box_settle(lua_State *L, int idx) {
+  struct lmp_box *b = lua_touserdata(L, idx);
+
+  idx = lua_absindex(L, idx);
+  b->serial = mp_ref_serial(b->held);
+  b->generation = mp_generation(); /* the first object founds the family */
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &cache_key);
+  lua_pushvalue(L, idx);
+  lua_rawseti(L, -2, (lua_Integer)MP_REF_ID(b->held));
+  lua_pop(L, 1);
+}
+
+struct lmp_box *lmp_box_test(lua_State *L, int idx) {
+  struct lmp_box *b = lua_touserdata(L, idx);
+  int ours;
+
+  if (!b || !lua_getmetatable(L, idx))
+    return NULL;
+  ours = lua_rawgetp(L, -1, &mark_key) == LUA_TBOOLEAN;
+  lua_pop(L, 2);
+  return ours && lua_type(L, idx) == LUA_TUSERDATA ? b : NULL;
+}
+
+/* After a fork of the host's own: hold it ourselves. */
+static int adopt(struct lmp_box *b) {
+  mp_ref name = b->held;
+  int rc = mp_ref_adopt(name, b->serial, &b->held);
+
+  b->generation = mp_generation();
+  b->fd = -1; /* the parent's number, perhaps closed since */
+  return rc;
+}
+
+static int is_closed(const struct lmp_box *b) {
+  return b->kind == LMP_CONN ? b->conn.fd < 0 : b->held == MP_REF_EMPTY;
+}
+
+static const char *noun(enum lmp_box_kind kind) {
+  return kind == LMP_PROC ? "process" : "connection";
+}
+
+struct lmp_box *lmp_box_check(lua_State *L, int idx, enum lmp_box_kind kind) {
+  struct lmp_box *b = lmp_box_test(L, idx);
+
+  /* Both kinds of connection are one type to a script. */
+  if (!b || (b->kind == LMP_PROC) != (kind == LMP_PROC))
+    luaL_typeerror(L, idx, type_names[kind]);
+  else if (is_closed(b))
+    luaL_argerror(L, idx,
+                  lua_pushfstring(L, "%s is closed", noun(b->kind)));
+  else if (b->held && b->generation != mp_generation() && adopt(b) < 0)
+    luaL_argerror(L, idx, lua_pushfstring(L, "the %s is gone",
+                                          noun(b->kind)));
+  return b;
+}
+
+int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
+  struct lmp_box *b = lmp_box_test(L, idx);
+  int rc = 0;
+
+  if (!b)
+    return 0;
+  b = lmp_box_check(L, idx, b->kind);
+  if (b->kind == LMP_CONN && b->held == MP_REF_EMPTY) {
+    rc = mp_fd_share(b->conn.fd, &b->held);
+    if (rc < 0)
+      return lmp_raise(L, rc, "send a connection");
+    lmp_box_settle(L, idx);
+  }
+  *name = MP_REF_ID(b->held);
+  return 1;
+}
+
+static void push_new(lua_State *L, mp_ref name) {
+  enum mp_type type = mp_ref_type(name);
+  struct lmp_box *b = lmp_box_new(L, type == MP_TYPE_PROC   ? LMP_PROC
+                                     : type == MP_TYPE_PIPE ? LMP_PIPE
+                                                            : LMP_CONN);
+  int rc = mp_ref_dup(name, &b->held);
+
+  if (rc == 0 && b->kind == LMP_CONN) {
+    rc = mp_fd_get(b->held);
+    b->conn.fd = rc;
+    b->modes = MP_PIPE_READABLE | MP_PIPE_WRITABLE;
+  }
+  if (rc < 0)
+    lmp_raise(L, rc, "receive an mp object");
+  if (b->kind == LMP_PIPE)
+    b->modes = mp_pipe_modes(b->held);
+  lmp_box_settle(L, -1);
+}
+
+void lmp_box_push(lua_State *L, mp_ref name) {
+  luaL_checkstack(L, 8, "mp object");
+  name = MP_REF_ID(name);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &cache_key);
+  if (lua_rawgeti(L, -1, (lua_Integer)name) == LUA_TUSERDATA) {
+    struct lmp_box *b = lua_touserdata(L, -1);
+
+    if (MP_REF_ID(b->held) == name && b->serial == mp_ref_serial(name)) {
+      lua_remove(L, -2);
+      return;
+    }
+  }
+  lua_pop(L, 2);
+  push_new(L, name);
+}

@@ -1,0 +1,360 @@
+/* lmp_conn.c -- Connection: an end of a pipe, or a framed descriptor.
+ *
+ * Methods that need no Lua around them are the methods of the type; the rest
+ * is in lua/mp/connection.lua.
+ */
+#include "lmp.h"
+
+#include <string.h>
+
+#define INTERRUPTED (-4) /* -EINTR on every Linux */
+
+static char scratch_key; /* registry: the state's struct scratch */
+
+/* Where messages arrive, and the owner of one that is being decoded.  A
+ * decoder may call a constructor that receives in its turn, which then makes
+ * a new one. */
+struct scratch {
+  int busy;
+  struct mp_msg msg;
+  char bytes[MP_INLINE_MAX];
+};
+
+static int scratch_gc(lua_State *L) {
+  struct scratch *s = lua_touserdata(L, 1);
+
+  mp_msg_close(&s->msg);
+  return 0;
+}
+
+static struct scratch *new_scratch(lua_State *L) {
+  struct scratch *s = lua_newuserdatauv(L, sizeof *s, 0);
+
+  s->busy = 0;
+  s->msg = MP_MSG_EMPTY;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, scratch_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch_key);
+  return s;
+}
+
+/* Leaves it on the stack.  One that an error left busy is forgotten here. */
+static struct scratch *push_scratch(lua_State *L) {
+  struct scratch *s;
+
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch_key) == LUA_TUSERDATA) {
+    s = lua_touserdata(L, -1);
+    if (!s->busy)
+      return s;
+  }
+  lua_pop(L, 1);
+  return new_scratch(L);
+}
+
+static void release(struct scratch *s) {
+  if (s->msg.parcel)
+    mp_msg_close(&s->msg);
+  s->busy = 0;
+}
+
+static struct lmp_box *check(lua_State *L, unsigned mode) {
+  struct lmp_box *b = lmp_box_check(L, 1, LMP_PIPE);
+
+  if (mode && !(b->modes & mode))
+    luaL_argerror(L, 1, mode == MP_PIPE_READABLE
+                            ? "connection is write-only"
+                            : "connection is read-only");
+  return b;
+}
+
+/* Sending */
+
+static int send_out(lua_State *L, struct lmp_box *b,
+                    const struct mp_out *out) {
+  int rc;
+
+  do
+    rc = b->kind == LMP_PIPE
+             ? mp_pipe_send(b->held, out, MP_FOREVER)
+             : mp_conn_send(&b->conn, out->iov, out->niov, MP_FOREVER);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  if (rc < 0)
+    return lmp_refuse(L, rc, "send");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* conn:send(value) -> true | false, "closed" */
+static int lmp_conn_send(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_WRITABLE);
+  struct lmp_packer *p;
+
+  luaL_checkany(L, 2);
+  lua_settop(L, 2);
+  /* What leaves the family names no objects of it. */
+  p = lmp_pack(L, 2, b->kind == LMP_CONN ? LMP_NOREFS : 0, "value");
+  return send_out(L, b, &p->out);
+}
+
+/* conn:send_bytes(s [, i [, j]]), i and j as in string.sub */
+static int lmp_conn_send_bytes(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_WRITABLE);
+  size_t len;
+  const char *s = luaL_checklstring(L, 2, &len);
+  lua_Integer i = luaL_optinteger(L, 3, 1);
+  lua_Integer j = luaL_optinteger(L, 4, -1);
+  lua_Integer n = (lua_Integer)len;
+  struct mp_iov iov;
+  struct mp_out out = {&iov, 1, 0, NULL};
+
+  if (i < 0)
+    i = i < -n ? 1 : n + i + 1;
+  else if (i == 0)
+    i = 1;
+  if (j < 0)
+    j = j < -n ? 0 : n + j + 1;
+  else if (j > n)
+    j = n;
+  iov.base = s + (i <= j ? i - 1 : 0);
+  iov.len = i <= j ? (size_t)(j - i + 1) : 0;
+  return send_out(L, b, &out);
+}
+
+/* Receiving */
+
+/* The body of a framed message, read as it comes: a length that is claimed
+ * costs nothing before its bytes are there. */
+static int read_body(lua_State *L, struct lmp_box *b, uint64_t len,
+                     int64_t deadline) {
+  luaL_Buffer buf;
+  size_t got;
+  size_t want;
+  int rc = 0;
+
+  luaL_buffinit(L, &buf);
+  while (len > 0) {
+    want = len < 65536 ? (size_t)len : 65536;
+    rc = mp_conn_body(&b->conn, luaL_prepbuffsize(&buf, want), want, &got,
+                      deadline);
+    if (rc == INTERRUPTED) {
+      luaL_addsize(&buf, got);
+      len -= got;
+      (void)lmp_resume(L);
+      continue;
+    }
+    if (rc < 0)
+      return rc;
+    luaL_addsize(&buf, got);
+    len -= got;
+  }
+  mp_conn_next(&b->conn);
+  luaL_pushresult(&buf);
+  return 0;
+}
+
+/* Leaves the message as a string on the stack's top. */
+static int recv_framed(lua_State *L, struct lmp_box *b, uint64_t max,
+                       int64_t deadline) {
+  uint64_t len;
+  int rc;
+
+  do
+    rc = mp_conn_head(&b->conn, &len, deadline);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  if (rc == 0 && len > max)
+    rc = -MP_ETOOLONG;
+  if (rc == 0)
+    rc = read_body(L, b, len, MP_FOREVER); /* begun: see it through */
+  if (rc < 0 && rc != -MP_ETIMEOUT)
+    lmp_box_close(b); /* there is no finding the next message */
+  return rc;
+}
+
+static int recv_value_framed(lua_State *L, struct lmp_box *b,
+                             int64_t deadline) {
+  size_t len;
+  const char *s;
+  int rc = recv_framed(L, b, UINT64_MAX, deadline);
+
+  if (rc < 0)
+    return lmp_fail(L, rc, "recv");
+  s = lua_tolstring(L, -1, &len);
+  if (lmp_unpack(L, s, len, NULL, 0, LMP_NOCODE))
+    return 1;
+  lmp_box_close(b);
+  lua_pushnil(L);
+  lua_pushliteral(L, "protocol");
+  return 2;
+}
+
+static int recv_msg(lua_State *L, struct lmp_box *b, struct scratch *s,
+                    int64_t deadline) {
+  int rc;
+
+  s->busy = 1; /* a hook may run in lmp_resume */
+  do
+    rc = mp_pipe_recv(b->held, &s->msg, s->bytes, deadline);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  if (b->fd >= 0)
+    mp_pipe_rearm(b->held, b->fd);
+  if (rc < 0)
+    release(s);
+  return rc;
+}
+
+/* conn:recv([timeout]) -> value | nil, "closed" | nil, "timeout" | ... */
+static int lmp_conn_recv(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_READABLE);
+  int64_t deadline = lmp_deadline(L, 2);
+  struct scratch *s;
+  int ok;
+  int rc;
+
+  lua_settop(L, 1);
+  if (b->kind == LMP_CONN)
+    return recv_value_framed(L, b, deadline);
+  s = push_scratch(L);
+  rc = recv_msg(L, b, s, deadline);
+  if (rc < 0)
+    return lmp_fail(L, rc, "recv");
+  ok = lmp_unpack(L, s->msg.data, s->msg.len, s->msg.refs, s->msg.nrefs, 0);
+  release(s);
+  return ok ? 1 : lua_error(L);
+}
+
+/* conn:recv_bytes([maxlength]) -> string | nil, reason */
+static int lmp_conn_recv_bytes(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_READABLE);
+  lua_Integer max = luaL_optinteger(L, 2, LUA_MAXINTEGER);
+  struct scratch *s;
+  int rc;
+
+  luaL_argcheck(L, max >= 0, 2, "maxlength is negative");
+  lua_settop(L, 1);
+  if (b->kind == LMP_CONN) {
+    rc = recv_framed(L, b, (uint64_t)max, MP_FOREVER);
+    return rc < 0 ? lmp_fail(L, rc, "recv_bytes") : 1;
+  }
+  s = push_scratch(L);
+  rc = recv_msg(L, b, s, MP_FOREVER);
+  if (rc < 0)
+    return lmp_fail(L, rc, "recv_bytes");
+  if (s->msg.len > (uint64_t)max) {
+    release(s);
+    lmp_box_close(b);
+    return lmp_raise(L, -MP_ETOOLONG, "recv_bytes");
+  }
+  lua_pushlstring(L, s->msg.data, s->msg.len);
+  release(s);
+  return 1;
+}
+
+/* conn:poll([timeout = 0]) -> boolean */
+static int lmp_conn_poll(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_READABLE);
+  int64_t deadline = lua_isnone(L, 2) ? MP_NOW : lmp_deadline(L, 2);
+  int rc;
+
+  do
+    rc = b->kind == LMP_PIPE ? mp_pipe_poll(b->held, deadline)
+                             : mp_conn_poll(&b->conn, deadline);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  if (rc < 0)
+    return lmp_raise(L, rc, "poll");
+  lua_pushboolean(L, rc);
+  return 1;
+}
+
+/* conn:fileno() -> descriptor, readable while recv would not block */
+static int lmp_conn_fileno(lua_State *L) {
+  struct lmp_box *b = check(L, 0);
+  int rc;
+
+  if (b->kind == LMP_CONN) {
+    lua_pushinteger(L, b->conn.fd);
+    return 1;
+  }
+  if (b->fd < 0) {
+    rc = mp_pipe_fd(b->held);
+    if (rc < 0)
+      return lmp_raise(L, rc, "fileno");
+    b->fd = rc;
+  } else {
+    mp_pipe_rearm(b->held, b->fd);
+  }
+  lua_pushinteger(L, b->fd);
+  return 1;
+}
+
+/* conn:close(): lets go of this handle; others keep theirs */
+static int lmp_conn_close(lua_State *L) {
+  struct lmp_box *b = lmp_box_test(L, 1);
+
+  if (!b || b->kind == LMP_PROC)
+    return luaL_typeerror(L, 1, "mp.Connection");
+  lmp_box_close(b);
+  return 0;
+}
+
+/* core.conn_state(conn) -> closed, readable, writable */
+static int lmp_conn_state(lua_State *L) {
+  struct lmp_box *b = lmp_box_test(L, 1);
+
+  if (!b || b->kind == LMP_PROC)
+    return luaL_typeerror(L, 1, "mp.Connection");
+  if (b->kind == LMP_PIPE && b->modes == 0 && b->held)
+    b->modes = mp_pipe_modes(b->held);
+  lua_pushboolean(L, b->kind == LMP_CONN ? b->conn.fd < 0 : !b->held);
+  lua_pushboolean(L, (b->modes & MP_PIPE_READABLE) != 0);
+  lua_pushboolean(L, (b->modes & MP_PIPE_WRITABLE) != 0);
+  return 3;
+}
+
+/* core.pipe(duplex) -> Connection, Connection */
+static int lmp_conn_pipe(lua_State *L) {
+  unsigned flags = lua_toboolean(L, 1) ? 0 : MP_PIPE_SIMPLEX;
+  struct lmp_box *a = lmp_box_new(L, LMP_PIPE);
+  struct lmp_box *b = lmp_box_new(L, LMP_PIPE);
+  int rc = mp_pipe_open(&a->held, &b->held, flags);
+
+  if (rc < 0)
+    return lmp_raise(L, rc, "Pipe");
+  lmp_box_settle(L, -2);
+  lmp_box_settle(L, -1);
+  a->modes = mp_pipe_modes(a->held);
+  b->modes = mp_pipe_modes(b->held);
+  return 2;
+}
+
+/* core.connection(fd [, readable [, writable]]): takes the descriptor over */
+static int lmp_conn_adopt(lua_State *L) {
+  lua_Integer fd = luaL_checkinteger(L, 1);
+  int readable = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
+  int writable = lua_isnoneornil(L, 3) || lua_toboolean(L, 3);
+  struct lmp_box *b;
+
+  luaL_argcheck(L, fd >= 0 && fd < INT32_MAX && mp_fd_is_open((int)fd), 1,
+                "not an open descriptor");
+  luaL_argcheck(L, readable || writable, 2,
+                "at least one of readable and writable must be true");
+  b = lmp_box_new(L, LMP_CONN);
+  b->conn.fd = (int)fd;
+  b->modes = (readable ? MP_PIPE_READABLE : 0u) |
+             (writable ? MP_PIPE_WRITABLE : 0u);
+  return 1;
+}
+
+const luaL_Reg lmp_conn_functions[] = {{"pipe", lmp_conn_pipe},
+                                       {"connection", lmp_conn_adopt},
+                                       {"conn_state", lmp_conn_state},
+                                       {"conn_send", lmp_conn_send},
+                                       {"conn_send_bytes", lmp_conn_send_bytes},
+                                       {"conn_recv", lmp_conn_recv},
+                                       {"conn_recv_bytes", lmp_conn_recv_bytes},
+                                       {"conn_poll", lmp_conn_poll},
+                                       {"conn_fileno", lmp_conn_fileno},
+                                       {"conn_close", lmp_conn_close},
+                                       {NULL, NULL}};

@@ -1,0 +1,671 @@
+/* lmp_pack.c -- value to bytes.
+ *
+ * One pass over the value, straight into the packer's buffer.  There is no
+ * recursion: a container that is being written has a frame in the packer,
+ * and itself and its current key on the Lua stack.  Access is raw; the only
+ * Lua code that runs is __reduce (and finalizers, at any allocation).
+ *
+ * What is read by address must not die before the message ends: tables and
+ * functions hang on the root, and so do strings, unless Lua code unhooks
+ * them.  Before the first __reduce is called the message therefore starts
+ * over with `anchors` set, and keeps whatever it meets.
+ */
+#include "lmp_pack.h"
+
+#define RUN_MIN 6 /* shorter runs are written as single numbers */
+#define BLOCK 256 /* numbers for which room is made at once */
+
+void lmp__put_varint(struct lmp_enc *e, unsigned tag, uint64_t x) {
+  unsigned char *at = lmp__room(e, 11);
+  size_t n = 0;
+
+  at[n++] = (unsigned char)tag;
+  for (; x >= 0x80; x >>= 7)
+    at[n++] = (unsigned char)(x | 0x80);
+  at[n++] = (unsigned char)x;
+  e->len += n;
+}
+
+void lmp__put_back(struct lmp_enc *e, uint32_t number) {
+  e->head |= LMP_F_BACKS;
+  lmp__put_varint(e, LMP_T_BACK, number);
+}
+
+static void put_integer(struct lmp_enc *e, lua_Integer v) {
+  if (v >= LMP_SMALL_MIN && v <= LMP_SMALL_MAX)
+    lmp__put_byte(e, (unsigned)(v + LMP_SMALL_ZERO));
+  else
+    lmp__put_varint(e, LMP_T_INT,
+                    ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
+}
+
+static void put_float(struct lmp_enc *e, lua_Number v) {
+  unsigned char *at = lmp__room(e, 9);
+  uint64_t bits;
+
+  memcpy(&bits, &v, 8);
+  bits = LMP_LE64(bits);
+  at[0] = LMP_T_FLOAT;
+  memcpy(at + 1, &bits, 8);
+  e->len += 9;
+}
+
+static void put_number(struct lmp_enc *e, int idx) {
+  if (lua_isinteger(e->L, idx))
+    put_integer(e, lua_tointeger(e->L, idx));
+  else
+    put_float(e, lua_tonumber(e->L, idx));
+}
+
+/* A long string is an object, so that it is sent once. */
+static void put_long(struct lmp_enc *e, int idx, const char *s, size_t len) {
+  struct lmp_memo *m = lmp__memo(e, lmp__key(s));
+
+  if (m->epoch == e->epoch) {
+    lmp__put_back(e, m->val);
+    return;
+  }
+  m->epoch = e->epoch;
+  m->val = e->next++;
+  if (e->depth > 0) /* the root is on the caller's stack */
+    lmp__anchor(e, idx);
+  lmp__put_varint(e, LMP_T_LONG, len);
+  lmp__piece(e, s, len);
+}
+
+void lmp__put_string(struct lmp_enc *e, int idx) {
+  size_t len;
+  const char *s = lua_tolstring(e->L, idx, &len);
+
+  if (len <= LMP_SHORT_MAX) {
+    unsigned char *at = lmp__room(e, len + 1);
+    at[0] = (unsigned char)(LMP_T_SHORT + len);
+    memcpy(at + 1, s, len);
+    e->len += len + 1;
+  } else if (len < LMP_SPLIT) {
+    lmp__put_varint(e, LMP_T_STRING, len);
+    memcpy(lmp__room(e, len), s, len);
+    e->len += len;
+  } else {
+    put_long(e, idx, s, len);
+  }
+}
+
+/* ---- tables ---- */
+
+/* Tag, length of the dense part; the pairs are counted on the way. */
+static int open_table(struct lmp_enc *e, int meta) {
+  lua_State *L = e->L;
+  int slot = lua_gettop(L);
+  struct lmp_frame *f = lmp__frame(e, slot, LMP_K_PAIRS);
+  lua_Unsigned n = lua_rawlen(L, slot);
+
+  if (meta)
+    lmp__put_byte(e, LMP_T_META);
+  f->meta = meta != 0;
+  f->tag = e->len;
+  if (n > 0) {
+    f->kind = LMP_K_DENSE;
+    f->ordered = 1;
+    f->n = (lua_Integer)n;
+    lmp__put_varint(e, LMP_T_ARRAY, n);
+  } else {
+    lmp__put_byte(e, LMP_T_TABLE);
+  }
+  lua_pushnil(L); /* the key before the first */
+  return LMP_OPEN;
+}
+
+/* Push the value of the next element.  Below it lies a key: the element's
+ * index as long as lua_next gives 1, 2, .. (which saves a second pass over
+ * the array for the pairs), then nil. */
+static inline void next_element(lua_State *L, struct lmp_frame *f) {
+  f->i++;
+  if (f->ordered) {
+    if (lua_next(L, f->slot)) {
+      if (lua_isinteger(L, -2) && lua_tointeger(L, -2) == f->i)
+        return;
+      lua_pop(L, 2);
+    }
+    f->ordered = 0;
+    lua_pushnil(L);
+  }
+  lua_rawgeti(L, f->slot, f->i);
+}
+
+static void narrow(unsigned char *data, size_t n, unsigned width) {
+  size_t i;
+
+  for (i = 0; i < n; i++) {
+    uint64_t v;
+    memcpy(&v, data + i * 8, 8);
+    if (width == 1) {
+      data[i] = (unsigned char)v;
+    } else if (width == 2) {
+      uint16_t w = LMP_LE16((uint16_t)v);
+      memcpy(data + i * 2, &w, 2);
+    } else {
+      uint32_t w = LMP_LE32((uint32_t)v);
+      memcpy(data + i * 4, &w, 4);
+    }
+  }
+}
+
+/* The numbers of a run lie in buf from `start` + 5 on, 8 bytes each and as
+ * the machine has them; `mag` has every bit that some |integer| has. */
+static void close_run(struct lmp_enc *e, size_t start, int ints,
+                      uint64_t mag) {
+  unsigned char *head = e->buf + start;
+  size_t n = (e->len - start - 5) / 8;
+  uint32_t count = LMP_LE32((uint32_t)n);
+  unsigned log = mag < 0x80 ? 0 : mag < 0x8000 ? 1 : mag < 0x80000000 ? 2 : 3;
+
+  if (!ints) {
+    head[0] = LMP_T_RUNF;
+    log = 3;
+  } else {
+    head[0] = (unsigned char)(LMP_T_RUN8 + log);
+  }
+  memcpy(head + 1, &count, 4);
+  if (log < 3)
+    narrow(head + 5, n, 1u << log);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  else
+    for (size_t i = 0; i < n; i++) {
+      uint64_t v;
+      memcpy(&v, head + 5 + i * 8, 8);
+      v = LMP_LE64(v);
+      memcpy(head + 5 + i * 8, &v, 8);
+    }
+#endif
+  e->len = start + 5 + (n << log);
+}
+
+static void undo_run(struct lmp_enc *e, size_t start, int ints) {
+  uint64_t few[RUN_MIN];
+  size_t n = (e->len - start - 5) / 8;
+  size_t i;
+
+  memcpy(few, e->buf + start + 5, n * 8);
+  e->len = start;
+  for (i = 0; i < n; i++) {
+    if (ints) {
+      put_integer(e, (lua_Integer)few[i]);
+    } else {
+      lua_Number v;
+      memcpy(&v, &few[i], 8);
+      put_float(e, v);
+    }
+  }
+}
+
+/* Is the value on top a float?  The question whether it is an integer is
+ * asked only where the number does not tell. */
+static int is_float(lua_State *L, lua_Number *v) {
+  if (lua_type(L, -1) != LUA_TNUMBER)
+    return 0;
+  *v = lua_tonumber(L, -1);
+  if (!(*v >= -9007199254740992.0 && *v <= 9007199254740992.0) ||
+      (lua_Number)(lua_Integer)*v == *v)
+    return !lua_isinteger(L, -1);
+  return 1;
+}
+
+/* Store the integer on top, and those that follow, up to BLOCK; returns how
+ * many.  *more: another value is on top (else no element is left). */
+static size_t integers(lua_State *L, struct lmp_frame *f, unsigned char *at,
+                       uint64_t *mag, int *more) {
+  size_t n = 0;
+
+  do {
+    lua_Integer v = lua_tointeger(L, -1);
+    *mag |= (uint64_t)(v < 0 ? ~v : v);
+    memcpy(at + n++ * 8, &v, 8);
+    lua_pop(L, 1);
+    *more = f->i < f->n;
+    if (!*more)
+      break;
+    next_element(L, f);
+  } while (n < BLOCK && lua_isinteger(L, -1));
+  return n;
+}
+
+static size_t floats(lua_State *L, struct lmp_frame *f, unsigned char *at,
+                     int *more) {
+  lua_Number v = lua_tonumber(L, -1);
+  size_t n = 0;
+
+  do {
+    memcpy(at + n++ * 8, &v, 8);
+    lua_pop(L, 1);
+    *more = f->i < f->n;
+    if (!*more)
+      break;
+    next_element(L, f);
+  } while (is_float(L, &v) && n < BLOCK);
+  return n;
+}
+
+/* Write the number on top and all that follow of its kind.  Returns 1 when
+ * the element that ended the run is on top, 0 when none is left. */
+static int put_run(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+  int ints = lua_isinteger(L, -1);
+  size_t start = e->len;
+  uint64_t mag = 0;
+  int more;
+  size_t n;
+
+  lmp__room(e, 5);
+  e->len += 5;
+  do {
+    unsigned char *at = lmp__room(e, BLOCK * 8);
+    n = ints ? integers(L, f, at, &mag, &more) : floats(L, f, at, &more);
+    e->len += n * 8;
+  } while (more && n == BLOCK && lua_type(L, -1) == LUA_TNUMBER &&
+           lua_isinteger(L, -1) == ints &&
+           e->len - start < (size_t)UINT32_MAX * 8 - BLOCK * 8);
+  if (e->len - start - 5 < RUN_MIN * 8)
+    undo_run(e, start, ints);
+  else
+    close_run(e, start, ints, mag);
+  return more;
+}
+
+static int step_dense(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+
+  while (f->i < f->n) {
+    int rc;
+    next_element(L, f);
+    if (f->n - f->i >= RUN_MIN && lua_type(L, -1) == LUA_TNUMBER &&
+        !put_run(e, f))
+      break;
+    rc = lmp__put(e);
+    if (rc != LMP_DONE)
+      return rc;
+  }
+  f->kind = LMP_K_PAIRS;
+  if (f->ordered)
+    f->n = 0; /* the key on top is n, and no pair's key is in 1..n */
+  return LMP_DONE;
+}
+
+/* Write the tag anew, now that it is known what it must say. */
+static int close_pairs(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+  unsigned hint = 0;
+
+  if (f->count > 0) {
+    while (hint < LMP_HINT_MASK && ((size_t)1 << hint) < f->count)
+      hint++;
+    if (hint < LMP_HINT_MASK)
+      hint++;
+    lmp__put_byte(e, LMP_T_END);
+    e->buf[f->tag] = (unsigned char)(e->buf[f->tag] + hint);
+  }
+  if (f->meta) {
+    f->kind = LMP_K_META;
+    f->i = 0;
+    lua_pushnil(L); /* in the place of the key */
+    return LMP_DONE;
+  }
+  lua_settop(L, f->slot - 1);
+  e->depth--;
+  return LMP_DONE;
+}
+
+static int is_dense_key(lua_State *L, const struct lmp_frame *f) {
+  lua_Integer k;
+
+  if (!lua_isinteger(L, -2))
+    return 0;
+  k = lua_tointeger(L, -2);
+  return k >= 1 && k <= f->n;
+}
+
+/* The string key below the value on top. */
+static void put_key(struct lmp_enc *e) {
+  size_t len;
+  const char *s = lua_tolstring(e->L, -2, &len);
+  uint64_t h = lmp__key(s);
+  struct lmp_key *k = &e->keys[(h >> 4 ^ h >> 10) % 64];
+
+  if (k->s == s && k->epoch == e->epoch) {
+    unsigned char *at = lmp__room(e, 2);
+    at[0] = LMP_T_KEY;
+    at[1] = (unsigned char)k->number;
+    e->len += 2;
+    e->head |= LMP_F_KEYS;
+    return;
+  }
+  if (len <= LMP_SHORT_MAX && e->nkeys < LMP_KEYS)
+    *k = (struct lmp_key){s, e->epoch, e->nkeys++};
+  lmp__put_string(e, -2);
+}
+
+static int step_pairs(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+  int rc;
+
+  while (f->key || lua_next(L, f->slot)) {
+    if (!f->key) {
+      if (f->n > 0 && is_dense_key(L, f)) {
+        lua_pop(L, 1);
+        continue;
+      }
+      f->count++;
+      if (lua_type(L, -2) == LUA_TSTRING) {
+        put_key(e);
+      } else {
+        f->key = 1;
+        lua_pushvalue(L, -2);
+        rc = lmp__put(e);
+        if (rc != LMP_DONE)
+          return rc;
+      }
+    }
+    f->key = 0;
+    rc = lmp__put(e);
+    if (rc != LMP_DONE)
+      return rc;
+  }
+  return close_pairs(e, f);
+}
+
+/* First the metatable (i = 0), then the end. */
+static int step_meta(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+
+  if (f->i++ == 0) {
+    if (!lua_getmetatable(L, f->slot))
+      lua_pushnil(L); /* a __reduce took it away */
+    return lmp__put(e);
+  }
+  lua_settop(L, f->slot - 1);
+  e->depth--;
+  return LMP_DONE;
+}
+
+/* ---- __reduce ---- */
+
+/* Call obj's __reduce; [obj] [reduce] becomes [obj] [list of results]. */
+static int call_reduce(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+  int slot = f->slot;
+  int n, i;
+
+  lua_pushvalue(L, slot);
+  if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) {
+    e->depth--;
+    lmp__refuse_with(e);
+  }
+  n = lua_gettop(L) - slot;
+  if (n == 0 || lua_isnil(L, slot + 1)) {
+    e->depth--;
+    lmp__refuse(e, "what its __reduce gives: no constructor");
+  }
+  if (!lua_checkstack(L, 12))
+    lmp__refuse(e, "so many values of its __reduce");
+  lua_createtable(L, n, 0);
+  lua_insert(L, slot + 1);
+  for (i = n; i >= 1; i--)
+    lua_rawseti(L, slot + 1, i);
+  lmp__anchor(e, slot + 1);
+  f = &e->frames[e->depth - 1];
+  f->n = n;
+  lmp__put_varint(e, LMP_T_REDUCE, (uint64_t)n);
+  return LMP_OPEN;
+}
+
+/* The object on top, whose __reduce lies above it. */
+static int open_reduce(struct lmp_enc *e) {
+  lua_State *L = e->L;
+  struct lmp_frame *f;
+
+  if (!e->anchors) {
+    e->anchors = 1;
+    return LMP_AGAIN;
+  }
+  f = lmp__frame(e, lua_gettop(L) - 1, LMP_K_REDUCE);
+  return call_reduce(e, f);
+}
+
+static int step_reduce(struct lmp_enc *e, struct lmp_frame *f) {
+  lua_State *L = e->L;
+
+  if (f->i < f->n) {
+    f->i++;
+    lua_rawgeti(L, f->slot + 1, f->i);
+    return lmp__put(e);
+  }
+  lmp__memo(e, lmp__key(lua_topointer(L, f->slot)))->val &= ~LMP_PENDING;
+  lua_settop(L, f->slot - 1);
+  e->depth--;
+  return LMP_DONE;
+}
+
+/* Does the object on top have a metatable with __reduce?  1: pushes it. */
+static int get_reduce(lua_State *L) {
+  if (!lua_getmetatable(L, -1))
+    return 0;
+  lua_pushliteral(L, "__reduce");
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+  if (!lua_isnil(L, -1))
+    return 1;
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* ---- objects ---- */
+
+/* The address of the globals, of which the packer has a copy. */
+static const void *globals(lua_State *L) {
+  const void *p;
+
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+  p = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return p;
+}
+
+/* The index must know of every module before anything goes by name, or by
+ * value for want of a name.  1: start over. */
+static int check_names(struct lmp_enc *e) {
+  int stale;
+
+  if (e->fresh)
+    return 0;
+  e->fresh = 1;
+  stale = e->globals != globals(e->L);
+  e->globals = globals(e->L);
+  return lmp__names_refresh(e->L, e->names, 0) || stale;
+}
+
+int lmp__put_named(struct lmp_enc *e, int is_meta) {
+  lua_State *L = e->L;
+  const char *name;
+  size_t len;
+
+  if (!lmp__names_find(L, e->names, -1, is_meta))
+    return 0;
+  name = lua_tolstring(L, -1, &len);
+  lmp__put_varint(e, LMP_T_NAMED, len);
+  memcpy(lmp__room(e, len), name, len);
+  e->len += len;
+  lua_pop(L, 2);
+  return 1;
+}
+
+static int is_metatable(const struct lmp_enc *e) {
+  return e->depth > 0 && e->frames[e->depth - 1].kind == LMP_K_META;
+}
+
+/* A table with a metatable. */
+static int put_object(struct lmp_enc *e, struct lmp_memo *m) {
+  if (check_names(e))
+    return LMP_AGAIN;
+  if (lmp__put_named(e, is_metatable(e)))
+    return LMP_DONE;
+  if (get_reduce(e->L)) {
+    m->val |= LMP_PENDING;
+    return open_reduce(e);
+  }
+  return open_table(e, 1);
+}
+
+static int put_table(struct lmp_enc *e) {
+  lua_State *L = e->L;
+  const void *p = lua_topointer(L, -1);
+  struct lmp_memo *m;
+
+  if (p == e->globals && p == globals(L)) { /* takes no number */
+    lmp__put_byte(e, LMP_T_GLOBALS);
+    lua_pop(L, 1);
+    return LMP_DONE;
+  }
+  m = lmp__memo(e, lmp__key(p));
+  if (m->epoch == e->epoch) {
+    if (m->val & LMP_PENDING)
+      lmp__refuse(e, "a table whose own __reduce refers to it");
+    lmp__put_back(e, m->val);
+    lua_pop(L, 1);
+    return LMP_DONE;
+  }
+  m->epoch = e->epoch;
+  m->val = e->next++;
+  if (e->anchors)
+    lmp__anchor(e, -1);
+  if (lua_getmetatable(L, -1)) {
+    lua_pop(L, 1);
+    return put_object(e, m);
+  }
+  if (lmp__names_maybe(e->names, p) && lmp__put_named(e, is_metatable(e)))
+    return LMP_DONE;
+  return open_table(e, 0);
+}
+
+/* Userdata: mp objects, the standard files, what has a __reduce. */
+static int put_foreign(struct lmp_enc *e) {
+  lua_State *L = e->L;
+  struct lmp_memo *m = lmp__memo(e, lmp__key(lua_topointer(L, -1)));
+
+  if (m->epoch == e->epoch) {
+    if (m->val & LMP_PENDING)
+      lmp__refuse(e, "a userdata whose own __reduce refers to it");
+    lmp__put_back(e, m->val);
+    lua_pop(L, 1);
+    return LMP_DONE;
+  }
+  if (check_names(e))
+    return LMP_AGAIN;
+  m->epoch = e->epoch;
+  m->val = e->next++;
+  if (lmp__put_named(e, 0))
+    return LMP_DONE;
+  if (!get_reduce(L))
+    lmp__refuse_top(e);
+  m->val |= LMP_PENDING;
+  if (e->anchors)
+    lmp__anchor(e, -2);
+  return open_reduce(e);
+}
+
+static int put_userdata(struct lmp_enc *e) {
+  mp_ref name;
+
+  if (!lmp_box_ref(e->L, -1, &name))
+    return put_foreign(e);
+  if (e->flags & LMP_NOREFS)
+    lmp__refuse(e, "an mp object in a string");
+  lmp__put_varint(e, LMP_T_REF, lmp__ref(e, name));
+  lua_pop(e->L, 1);
+  return LMP_DONE;
+}
+
+int lmp__put(struct lmp_enc *e) {
+  lua_State *L = e->L;
+
+  switch (lua_type(L, -1)) {
+  case LUA_TSTRING:
+    lmp__put_string(e, -1);
+    break;
+  case LUA_TNUMBER:
+    put_number(e, -1);
+    break;
+  case LUA_TTABLE:
+    return put_table(e);
+  case LUA_TBOOLEAN:
+    lmp__put_byte(e, lua_toboolean(L, -1) ? LMP_T_TRUE : LMP_T_FALSE);
+    break;
+  case LUA_TNIL:
+    lmp__put_byte(e, LMP_T_NIL);
+    break;
+  case LUA_TFUNCTION:
+    if (check_names(e))
+      return LMP_AGAIN;
+    return lmp__put_function(e);
+  case LUA_TUSERDATA:
+    return put_userdata(e);
+  default:
+    lmp__refuse_top(e);
+  }
+  lua_pop(L, 1);
+  return LMP_DONE;
+}
+
+static int step(struct lmp_enc *e) {
+  struct lmp_frame *f = &e->frames[e->depth - 1];
+
+  switch (f->kind) {
+  case LMP_K_DENSE:
+    return step_dense(e, f);
+  case LMP_K_PAIRS:
+    return step_pairs(e, f);
+  case LMP_K_META:
+    return step_meta(e, f);
+  case LMP_K_REDUCE:
+    return step_reduce(e, f);
+  default:
+    return lmp__step_function(e, f);
+  }
+}
+
+static int walk(struct lmp_enc *e, int idx) {
+  lua_State *L = e->L;
+  unsigned char *at;
+  int rc;
+
+  lmp__packer_reset(e);
+  at = lmp__room(e, 2);
+  at[0] = LMP_MAGIC;
+  e->len = 2;
+  lua_pushvalue(L, idx);
+  rc = lmp__put(e);
+  while (e->depth > 0 && rc != LMP_AGAIN)
+    rc = step(e);
+  e->buf[1] = e->head;
+  return rc;
+}
+
+struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
+                            const char *root) {
+  int base = lua_gettop(L);
+  struct lmp_enc *e;
+
+  idx = lua_absindex(L, idx);
+  luaL_checkstack(L, LMP_S_VALUE + LMP_STACK, NULL);
+  e = lmp__packer(L);
+  e->base = base;
+  e->flags = flags;
+  e->root = root ? root : "value";
+  lua_settop(L, base + LMP_S_VALUE - 1);
+  while (walk(e, idx) == LMP_AGAIN) {
+    lua_settop(L, base + LMP_S_PACKER);
+    lua_settop(L, base + LMP_S_VALUE - 1);
+  }
+  lua_settop(L, base + LMP_S_PACKER);
+  lmp__packer_finish(e);
+  return &e->pub;
+}

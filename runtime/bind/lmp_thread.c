@@ -1,0 +1,276 @@
+/* lmp_thread.c -- the Lua half of a process that is a thread: a state of its
+ * own, and how it is stopped.
+ *
+ * Stopping sets a hook on the state that runs (the core's signal runs
+ * on_stop in the thread itself); the hook raises at every instruction until
+ * the thread's outermost call is left, so no pcall holds it.  The state that
+ * runs may be a coroutine's, so here coroutine.resume and wrap note whom they
+ * run; a library that resumes on its own is stopped when it returns to Lua.
+ */
+#include "lmp.h"
+
+#include "lualib.h"
+
+#include <string.h>
+
+#define SIGINT_NUMBER 2
+
+/* The thread we are in; L is NULL in any other. */
+static _Thread_local struct {
+  lua_State *L;       /* the state's main thread */
+  lua_State *current; /* what runs: L or a coroutine */
+  int exiting;        /* os.exit was called */
+  int code;
+} here;
+
+struct start {
+  lua_State *L; /* the new state; the new thread's once it runs */
+};
+
+int lmp_thread_is_one(void) { return here.L != NULL; }
+
+lua_State *lmp_thread_current(lua_State *L) {
+  return here.L ? here.current : L;
+}
+
+/* Stopping */
+
+static void stop_hook(lua_State *L, lua_Debug *ar);
+
+static void arm(lua_State *L) {
+  lua_sethook(L, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
+static void stop_hook(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  if (!here.exiting && mp_stopping() == SIGINT_NUMBER) {
+    mp_stop_clear();
+    lua_sethook(L, NULL, 0, 0);
+    luaL_error(L, "interrupted!");
+  }
+  if (!here.exiting && mp_stopping() == 0) {
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
+  arm(L); /* whoever catches this is stopped again */
+  luaL_error(L, "process ended");
+}
+
+/* In the signal's handler, in the thread that is to stop. */
+static void on_stop(void) {
+  if (here.L) {
+    arm(here.current);
+    if (here.current != here.L)
+      arm(here.L);
+  }
+}
+
+int lmp_thread_exit(lua_State *L, int code) {
+  here.exiting = 1;
+  here.code = code;
+  arm(L);
+  if (L != here.L)
+    arm(here.L);
+  return luaL_error(L, "process ended");
+}
+
+/* Coroutines */
+
+static int resume_into(lua_State *L, lua_State *co, int nargs) {
+  lua_State *before = here.current;
+  int nres;
+  int status;
+
+  if (!lua_checkstack(co, nargs)) {
+    lua_pushliteral(L, "too many arguments to resume");
+    return -1;
+  }
+  lua_xmove(L, co, nargs);
+  here.current = co;
+  status = lua_resume(co, L, nargs, &nres);
+  here.current = before;
+  if (status != LUA_OK && status != LUA_YIELD) {
+    lua_xmove(co, L, 1); /* the error */
+    return -1;
+  }
+  if (!lua_checkstack(L, nres + 1)) {
+    lua_pop(co, nres);
+    lua_pushliteral(L, "too many results to resume");
+    return -1;
+  }
+  lua_xmove(co, L, nres);
+  return nres;
+}
+
+static int co_resume(lua_State *L) {
+  lua_State *co = lua_tothread(L, 1);
+  int n;
+
+  luaL_argexpected(L, co, 1, "coroutine");
+  n = resume_into(L, co, lua_gettop(L) - 1);
+  lua_pushboolean(L, n >= 0);
+  lua_insert(L, n < 0 ? -2 : -(n + 1));
+  return n < 0 ? 2 : n + 1;
+}
+
+static int co_wrapped(lua_State *L) {
+  lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+  int n = resume_into(L, co, lua_gettop(L));
+
+  if (n >= 0)
+    return n;
+  n = lua_status(co);
+  if (n != LUA_OK && n != LUA_YIELD) { /* an error in it: close what it holds */
+    n = lua_resetthread(co);
+    if (n != LUA_OK)
+      lua_xmove(co, L, 1);
+  }
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
+static int co_wrap(lua_State *L) {
+  lua_State *co;
+
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  co = lua_newthread(L);
+  lua_pushvalue(L, 1);
+  lua_xmove(L, co, 1);
+  lua_pushcclosure(L, co_wrapped, 1);
+  return 1;
+}
+
+static void note_coroutines(lua_State *L) {
+  lua_getglobal(L, "coroutine");
+  lua_pushcfunction(L, co_resume);
+  lua_setfield(L, -2, "resume");
+  lua_pushcfunction(L, co_wrap);
+  lua_setfield(L, -2, "wrap");
+  lua_pop(L, 1);
+}
+
+/* The new state */
+
+/* What the parent could require without a file, the child can: the loaders
+ * are C functions with a constant at most. */
+static void copy_preload(lua_State *from, lua_State *to) {
+  luaL_getsubtable(from, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  luaL_getsubtable(to, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushnil(from);
+  while (lua_next(from, -2)) {
+    lua_CFunction f = lua_tocfunction(from, -1);
+
+    if (f && lua_type(from, -2) == LUA_TSTRING) {
+      int plain = !lua_getupvalue(from, -1, 1);
+
+      if (plain) {
+        lua_pushcfunction(to, f);
+        lua_setfield(to, -2, lua_tostring(from, -2));
+      } else {
+        if (lua_islightuserdata(from, -1)) {
+          lua_pushlightuserdata(to, lua_touserdata(from, -1));
+          lua_pushcclosure(to, f, 1);
+          lua_setfield(to, -2, lua_tostring(from, -3));
+        }
+        lua_pop(from, 1);
+      }
+    }
+    lua_pop(from, 1);
+  }
+  lua_pop(from, 1);
+  lua_pop(to, 1);
+}
+
+
+
+/* Runs protected, in the new state, still in the parent's thread. */
+static int prepare(lua_State *L) {
+  lua_State *parent = lua_touserdata(L, 1);
+
+  luaL_openlibs(L);
+  note_coroutines(L);
+  copy_preload(parent, L);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_mp_core);
+  lua_setfield(L, -2, "mp.core");
+  lua_getglobal(L, "package");
+  lua_pushstring(L, lua_tostring(L, 2));
+  lua_setfield(L, -2, "path");
+  lua_pushstring(L, lua_tostring(L, 3));
+  lua_setfield(L, -2, "cpath");
+  return 0;
+}
+
+static int main_call(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "mp.child");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "thread");
+  lua_call(L, 0, 1);
+  return 1;
+}
+
+/* The thread: returns the exit code. */
+static int run(void *arg) {
+  lua_State *L = arg;
+  int code;
+
+  here.L = here.current = L;
+  here.exiting = 0;
+  here.code = 0;
+  mp_on_stop(on_stop);
+  if (mp_stopping())
+    arm(L);
+  lua_pushcfunction(L, main_call);
+  code = lua_pcall(L, 0, 1, 0) == LUA_OK ? (int)lua_tointeger(L, -1) : 1;
+  if (here.exiting)
+    code = here.code & 0xff;
+  lua_sethook(L, NULL, 0, 0); /* the end is not to be stopped */
+  here.exiting = 0;
+  mp_on_stop(NULL);
+  here.L = NULL;
+  lua_close(L);
+  return code;
+}
+
+static int start_gc(lua_State *L) {
+  struct start *s = lua_touserdata(L, 1);
+
+  if (s->L)
+    lua_close(s->L);
+  s->L = NULL;
+  return 0;
+}
+
+/* core.proc_thread(p, package.path, package.cpath) */
+int lmp_thread_start(lua_State *L) {
+  struct lmp_box *b = lmp_box_check(L, 1, LMP_PROC);
+  const char *path = luaL_checkstring(L, 2);
+  const char *cpath = luaL_checkstring(L, 3);
+  struct start *s = lua_newuserdatauv(L, sizeof *s, 0);
+  int rc;
+
+  s->L = NULL;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, start_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  s->L = luaL_newstate();
+  if (!s->L)
+    return luaL_error(L, "start: not enough memory");
+  lua_pushcfunction(s->L, prepare);
+  lua_pushlightuserdata(s->L, L);
+  lua_pushstring(s->L, path);
+  lua_pushstring(s->L, cpath);
+  if (lua_pcall(s->L, 3, 0, 0) != LUA_OK)
+    return luaL_error(L, "start: %s", lua_tostring(s->L, -1));
+  rc = mp_proc_thread(b->held, run, s->L);
+  if (rc < 0)
+    return lmp_raise(L, rc, "start");
+  s->L = NULL; /* the thread's from here on */
+  return 0;
+}

@@ -1,0 +1,38 @@
+/* lmp_wait.c -- one wait for descriptors, with the family looked after. */
+#include "lmp.h"
+
+#define INTERRUPTED (-4) /* -EINTR on every Linux */
+
+/* core.wait(list of descriptors, timeout) -> list of the indices ready */
+static int lmp_wait_fds(lua_State *L) {
+  int64_t deadline = lmp_deadline(L, 2);
+  struct mp_poll *list;
+  lua_Integer found = 0;
+  unsigned n;
+  unsigned i;
+  int rc;
+
+  luaL_checktype(L, 1, LUA_TTABLE);
+  n = (unsigned)lua_rawlen(L, 1);
+  list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    list[i].fd = (int)lua_tointeger(L, -1);
+    list[i].ready = 0;
+    lua_pop(L, 1);
+  }
+  do
+    rc = mp_watch(list, n, deadline);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  if (rc < 0)
+    return lmp_raise(L, rc, "wait");
+  lua_createtable(L, rc, 0);
+  for (i = 0; i < n; i++)
+    if (list[i].ready) {
+      lua_pushinteger(L, (lua_Integer)i + 1);
+      lua_rawseti(L, -2, ++found);
+    }
+  return 1;
+}
+
+const luaL_Reg lmp_wait_functions[] = {{"wait", lmp_wait_fds}, {NULL, NULL}};

@@ -1,0 +1,337 @@
+/* arena.c -- owns the mapping, the journal and the blocks.
+ *
+ * A block is a line of 64 bytes (struct block) and the space behind it.  Its
+ * size is one of the classes, four to each doubling, and never changes; free
+ * blocks of a class form a list.  The large ones give their pages back to the
+ * kernel when they are freed, but for the first MP__RETAIN bytes of them, and
+ * are backed again, or refused, when they are handed out: touching memory that
+ * the kernel cannot supply would be a SIGBUS.
+ */
+#include "mp.h"
+
+#include "arena.h"
+#include "family.h"
+#include "fault.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define LINE 64
+#define SMALLEST 256       /* the smallest block, its line included: steps of a
+                              quarter keep all of them multiples of a line */
+#define SMALLEST_LOG2 8
+#define LARGE (256u << 10) /* from here on pages go back to the kernel */
+#define RETAIN (64u << 20)
+#define GROW (256u << 10)
+#define WINDOW_MAX ((uint64_t)64 << 30)
+#define WINDOW_MIN ((uint64_t)32 << 20)
+
+struct block {
+  uint64_t cls;   /* size class; never changes */
+  uint64_t next;  /* next free block of the class; big */
+  uint64_t bare;  /* 1: free and without pages; big */
+  uint64_t pad[5];
+};
+
+struct mp__here mp__here = {NULL, 0, -1, {-1, -1}, 0, {0, 0}, 1, NULL};
+
+/* Sizes of class 4k .. 4k+3: 256, 320, 384, 448 times 2^k. */
+static uint64_t class_size(uint64_t cls) {
+  return (uint64_t)(SMALLEST + (cls & 3) * (SMALLEST / 4)) << (cls >> 2);
+}
+
+static uint64_t class_for(uint64_t len) {
+  uint64_t k;
+  uint64_t cls;
+
+  if (len <= SMALLEST)
+    return 0;
+  k = 63 - (uint64_t)__builtin_clzll(len) - SMALLEST_LOG2;
+  cls = 4 * k;
+  while (class_size(cls) < len)
+    cls++;
+  return cls;
+}
+
+/* The journal */
+
+void mp__begin(struct mp__txn *t) {
+  t->n = 0;
+  t->ngone = 0;
+  (void)mp__lock_take(&MP__HEAD->big);
+}
+
+uint64_t mp__peek(struct mp__txn *t, const uint64_t *word) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t off = mp__off(word);
+  unsigned i;
+
+  for (i = t->n; i-- > 0;)
+    if (h->journal[2 * i] == off)
+      return h->journal[2 * i + 1];
+  return *word;
+}
+
+void mp__set(struct mp__txn *t, uint64_t *word, uint64_t value) {
+  struct mp__head *h = MP__HEAD;
+
+  if (t->n == MP__TXN_MAX)
+    __builtin_trap(); /* our own invariant: no transaction is that long */
+  h->journal[2 * t->n] = mp__off(word);
+  h->journal[2 * t->n + 1] = value;
+  t->n++;
+}
+
+/* Write every word of the committed transaction; may be done twice. */
+void mp__replay(void) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t n = h->njournal;
+  uint64_t i;
+
+  for (i = 0; i < n && i < MP__TXN_MAX; i++) {
+    mp__store64_rel(mp__at(h->journal[2 * i]), h->journal[2 * i + 1]);
+    MP_FAULT("txn.write");
+  }
+  mp__store64_rel(&h->njournal, 0);
+  mp__vault_replay();
+}
+
+void mp__commit(struct mp__txn *t) {
+  struct mp__head *h = MP__HEAD;
+  unsigned i;
+
+  MP_FAULT("txn.filled");
+  mp__store64_rel(&h->njournal, t->n);
+  MP_FAULT("txn.committed");
+  for (i = 0; i < t->n; i++) {
+    mp__store64_rel(mp__at(h->journal[2 * i]), h->journal[2 * i + 1]);
+    MP_FAULT("txn.write");
+  }
+  mp__store64_rel(&h->njournal, 0);
+  t->n = 0;
+}
+
+void mp__end(struct mp__txn *t) {
+  unsigned i;
+
+  mp__commit(t);
+  mp__lock_drop(&MP__HEAD->big);
+  for (i = 0; i < t->ngone; i++)
+    mp__gone(t->gone[i]);
+}
+
+void mp__abort(struct mp__txn *t) {
+  t->n = 0;
+  mp__lock_drop(&MP__HEAD->big);
+}
+
+/* Memory */
+
+int mp__back(uint64_t from, uint64_t to) {
+  struct rlimit lim;
+
+  /* Past the file size limit the kernel answers with SIGXFSZ. */
+  if (getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY &&
+      to > lim.rlim_cur)
+    return -EFBIG;
+  if (to > mp__here.window)
+    return -ENOMEM;
+  return mp__sys_fallocate(mp__here.memfd, from, to - from);
+}
+
+static int grow(struct mp__txn *t, uint64_t need) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t size = mp__peek(t, &h->size);
+  uint64_t want = need;
+  int rc;
+
+  if (need <= size)
+    return 0;
+  /* An eighth more than needed, so that growth is rare. */
+  want += (want - size < GROW) ? GROW : (want - MP__SLOTS) / 8;
+  want = (want + 4095) & ~(uint64_t)4095;
+  if (want > mp__here.window)
+    want = (need + 4095) & ~(uint64_t)4095;
+  rc = mp__back(size, want);
+  if (rc < 0 && want > need) {
+    want = (need + 4095) & ~(uint64_t)4095;
+    rc = mp__back(size, want);
+  }
+  if (rc < 0)
+    return rc;
+  mp__set(t, &h->size, want);
+  return 0;
+}
+
+static int take_free(struct mp__txn *t, uint64_t cls, uint64_t *off) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t at = mp__peek(t, &h->free[cls]);
+  struct block *b = mp__at(at);
+  uint64_t size = class_size(cls);
+  int rc;
+
+  if (mp__peek(t, &b->bare)) {
+    rc = mp__back(at, at + size);
+    if (rc < 0)
+      return rc;
+    mp__set(t, &b->bare, 0);
+  } else if (size >= LARGE) {
+    mp__set(t, &h->retained, mp__peek(t, &h->retained) - size);
+  }
+  mp__set(t, &h->free[cls], mp__peek(t, &b->next));
+  *off = at + LINE;
+  return 0;
+}
+
+int mp__alloc(struct mp__txn *t, uint64_t len, uint64_t *off) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t cls;
+  uint64_t at;
+  struct block *b;
+  int rc;
+
+  if (len > mp__here.window)
+    return -ENOMEM;
+  cls = class_for(len + LINE);
+  if (mp__peek(t, &h->free[cls]))
+    return take_free(t, cls, off);
+  at = mp__peek(t, &h->top);
+  rc = grow(t, at + class_size(cls));
+  if (rc < 0)
+    return rc;
+  b = mp__at(at); /* nobody else's until the commit moves `top` */
+  b->cls = cls;
+  b->next = 0;
+  b->bare = 0;
+  mp__set(t, &h->top, at + class_size(cls));
+  *off = at + LINE;
+  return 0;
+}
+
+void mp__free(struct mp__txn *t, uint64_t off) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t at = off - LINE;
+  struct block *b = mp__at(at);
+  uint64_t size = class_size(b->cls);
+  uint64_t kept = mp__peek(t, &h->retained);
+
+  if (size >= LARGE && kept + size > RETAIN) {
+    /* Before the commit: a death in between leaves a block that is still
+     * held, and whoever sweeps it comes here again. */
+    mp__sys_punch(mp__here.memfd, at + 4096, size - 4096);
+    mp__set(t, &b->bare, 1);
+  } else if (size >= LARGE) {
+    mp__set(t, &h->retained, kept + size);
+  }
+  mp__set(t, &b->next, mp__peek(t, &h->free[b->cls]));
+  mp__set(t, &h->free[b->cls], at);
+}
+
+uint64_t mp__usable(uint64_t off) {
+  struct block *b = mp__at(off - LINE);
+
+  return class_size(b->cls) - LINE;
+}
+
+/* The mapping */
+
+static int map(uint64_t window) {
+  void *p = mmap(NULL, window, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_NORESERVE, mp__here.memfd, 0);
+
+  if (p == MAP_FAILED)
+    return -errno;
+  mp__here.base = p;
+  mp__here.window = window;
+  return 0;
+}
+
+/* Under a limit on address space the window shrinks with it; all members
+ * map as much as the founder could. */
+static int map_largest(void) {
+  struct rlimit lim;
+  uint64_t window = WINDOW_MAX;
+  int rc;
+
+  if (getrlimit(RLIMIT_AS, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY)
+    while (window > lim.rlim_cur / 4 && window > WINDOW_MIN)
+      window /= 2;
+  while ((rc = map(window)) < 0 && window > WINDOW_MIN)
+    window /= 2;
+  return rc;
+}
+
+int mp__arena_found(void) {
+  struct mp__head *h;
+  uint64_t data;
+  int rc;
+
+  rc = mp__sys_memfd("luamp");
+  if (rc < 0)
+    return rc;
+  mp__here.memfd = rc;
+  rc = map_largest();
+  if (rc < 0)
+    goto fail;
+  rc = mp__back(0, sizeof(struct mp__head));
+  if (rc < 0)
+    goto fail;
+  h = MP__HEAD;
+  h->max_slots = mp__here.window >= (uint64_t)1 << 30 ? 65535 : 8192;
+  data = MP__SLOTS + (uint64_t)h->max_slots * MP__SLOT_SIZE;
+  data = (data + 4095) & ~(uint64_t)4095;
+  h->magic = MP__MAGIC;
+  h->layout = MP__LAYOUT;
+  h->window = mp__here.window;
+  h->size = data;
+  h->top = data;
+  mp__here.memfd_ino = mp__sys_inode(mp__here.memfd);
+  return 0;
+
+fail:
+  mp__arena_forget();
+  return rc;
+}
+
+void mp__arena_forget(void) {
+  int i;
+
+  if (mp__here.base)
+    (void)munmap(mp__here.base, mp__here.window);
+  mp__here.base = NULL;
+  mp__sys_close(mp__here.memfd);
+  mp__here.memfd = -1;
+  for (i = 0; i < 2; i++) {
+    mp__sys_close(mp__here.vault[i]);
+    mp__here.vault[i] = -1;
+  }
+}
+
+int mp__arena_map(int memfd) {
+  uint64_t window;
+  int rc;
+
+  mp__here.memfd = memfd;
+  mp__here.memfd_ino = mp__sys_inode(memfd);
+  rc = map(4096); /* to read how much there is to map */
+  if (rc < 0)
+    return rc;
+  window = MP__HEAD->magic == MP__MAGIC && MP__HEAD->layout == MP__LAYOUT
+               ? MP__HEAD->window
+               : 0;
+  (void)munmap(mp__here.base, 4096);
+  mp__here.base = NULL;
+  if (window == 0)
+    return -MP_EVERSION;
+  return map(window);
+}
+
+/* A host may close every descriptor, or put its own in the place of ours. */
+int mp__arena_check(void) {
+  if (mp__sys_inode(mp__here.memfd) != mp__here.memfd_ino)
+    return -MP_EFAMILY;
+  return 0;
+}

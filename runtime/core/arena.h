@@ -1,0 +1,143 @@
+/* arena.h -- the family's shared memory, for the core's files.
+ *
+ * One memfd, mapped whole by every member at an address of its own; an
+ * offset means the same everywhere, a pointer only here.
+ *
+ *   0                  struct mp__head
+ *   MP__SLOTS          the process table, max_slots seats, filled on demand
+ *   MP__SLOTS + ...    blocks, up to `top`
+ *
+ * Everything that is structure (free lists, reference counts, ledgers, the
+ * table) changes only in a transaction under the big lock: the new values of
+ * all its words are written to the journal, then their number, which commits,
+ * then the words themselves.  A death before the commit changed nothing; after
+ * it, the next owner of the big lock writes the words again.
+ */
+#ifndef MP_ARENA_H
+#define MP_ARENA_H
+
+#include "atomic.h"
+#include "mp.h"
+
+#define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
+#define MP__LAYOUT 1                /* bump when any layout changes */
+#define MP__CLASSES 128
+#define MP__TXN_MAX 126
+#define MP__SLOTS 65536 /* offset of the process table */
+#define MP__SLOT_SIZE 512
+
+/* 0: free; else slot index (bits 0..15), low bits of its generation (16..30)
+ * of the holder, bit 31: somebody sleeps on the word. */
+struct mp__lock {
+  uint32_t word;
+};
+
+/* A descriptor beside something that one waits for, made when first asked
+ * for.  A waker rings it once until somebody quiets it. */
+struct mp__bell {
+  uint64_t fd;   /* name of the descriptor object, 0: nobody polls; big */
+  uint32_t rung; /* 1: readable; anyone, atomically */
+  uint32_t pad;
+};
+
+/* The first line of everything that can be held.  All words: big lock, and
+ * atomic loads by anyone who holds the object. */
+struct mp__obj {
+  uint64_t type;    /* enum mp_type | serial << 8: one life of the block */
+  uint64_t refs[2]; /* holders: ledger entries, parcels, the family tree */
+  uint64_t gnext;   /* next in the garbage list, once refs are all zero */
+  struct mp__bell bell;
+  uint64_t pad[2];
+};
+
+struct mp__head {
+  uint64_t magic;
+  uint32_t layout;
+  uint32_t max_slots;
+  uint64_t window; /* bytes of address space that each member maps */
+  uint64_t size;   /* bytes of the file that are backed by memory; big */
+  uint64_t top;    /* first byte never handed out; big */
+  uint64_t retained; /* bytes of large free blocks that keep their pages; big */
+  uint64_t garbage;  /* objects that nobody holds, to be taken apart; big */
+  uint64_t serial;   /* the last serial given to an object; big */
+
+  struct mp__lock big;
+  uint32_t deaths; /* futex: counts sweeps; anyone after a sweep */
+  uint64_t njournal; /* words of a committed transaction still to write */
+  uint64_t journal[2 * MP__TXN_MAX];
+
+  uint64_t nslots;     /* seats ever used; big */
+  uint64_t free_first; /* offset of the seat to be used next, 0: none; big */
+  uint64_t free_last;  /* seats are reused in turn (FIFO); big */
+
+  uint64_t vault_op;   /* 0 idle, 1 sending, 2 dropping; see vault.c */
+  uint64_t vault_head; /* number of the first entry in the socket; big */
+  uint64_t vault_tail; /* number of the next entry; big */
+  uint64_t vault_first; /* the fd object with the lowest number; big */
+  uint64_t vault_last;  /* ... and with the highest; big */
+
+  uint64_t free[MP__CLASSES]; /* free blocks by size class; big */
+  unsigned char authkey[32];  /* random; written by the founder */
+  uint32_t spinning;          /* members polling a word just now; anyone */
+};
+
+/* What this process knows of its family.  Written by mp_enter and mp_join,
+ * and by the child right after a fork. */
+struct mp__here {
+  char *base; /* NULL: no family yet */
+  uint64_t window;
+  int memfd;
+  int vault[2];
+  uint64_t memfd_ino;
+  uint64_t vault_ino[2];
+  uint32_t generation;
+  unsigned char *alive; /* a page that a fork wipes: 1 while we are who we
+                           were */
+};
+
+extern struct mp__here mp__here;
+
+#define MP__HEAD ((struct mp__head *)(void *)mp__here.base)
+
+static inline void *mp__at(uint64_t off) { return mp__here.base + off; }
+
+static inline uint64_t mp__off(const void *p) {
+  return (uint64_t)((const char *)p - mp__here.base);
+}
+
+/* lock.c */
+
+/* 0, or 1 when the holder had died; the journal has then been replayed. */
+int mp__lock_take(struct mp__lock *l);
+void mp__lock_drop(struct mp__lock *l);
+
+/* arena.c */
+
+#define MP__GONE_MAX 8
+struct mp__txn {
+  unsigned n;
+  unsigned ngone;
+  uint64_t gone[MP__GONE_MAX]; /* names whose last holder lets go */
+};
+
+int mp__arena_found(void);                  /* make and map a new one */
+int mp__arena_map(int memfd);               /* map one that exists */
+void mp__arena_forget(void);                /* undo the founding */
+int mp__arena_check(void);                  /* are the descriptors ours? */
+void mp__begin(struct mp__txn *t);          /* takes the big lock */
+uint64_t mp__peek(struct mp__txn *t, const uint64_t *word);
+void mp__set(struct mp__txn *t, uint64_t *word, uint64_t value);
+void mp__commit(struct mp__txn *t);         /* keeps the big lock */
+void mp__end(struct mp__txn *t);            /* commits, drops the big lock */
+void mp__abort(struct mp__txn *t);          /* forgets, drops the big lock */
+void mp__replay(void);                      /* after a death; big lock held */
+
+/* A block of at least `len` bytes, 64-byte aligned, not zeroed; reachable
+ * from nothing until the transaction says so. */
+int mp__alloc(struct mp__txn *t, uint64_t len, uint64_t *off);
+void mp__free(struct mp__txn *t, uint64_t off);
+uint64_t mp__usable(uint64_t off); /* bytes in the block */
+/* Back [from, to) of the file with memory. */
+int mp__back(uint64_t from, uint64_t to);
+
+#endif

@@ -1,0 +1,60 @@
+/* bell.c -- owns the descriptor beside an object: an eventfd in the vault,
+ * made when somebody first polls, rung by wakers from then on.
+ *
+ * rung: 0 quiet; 1 the eventfd is readable, or is about to be.  The waiter
+ * quiets it first and looks for its condition afterwards; a waker makes the
+ * condition true first and rings afterwards, so one of them sees the other.
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "sys.h"
+
+int mp__bell_fd(struct mp__bell *b) {
+  mp_ref made = MP_REF_EMPTY;
+  struct mp__txn t;
+  int fd;
+  int rc;
+
+  if (mp__load64_acq(&b->fd))
+    return mp__vault_get(b->fd);
+  fd = mp__sys_eventfd(0);
+  if (fd < 0)
+    return fd;
+  rc = mp__vault_put(fd, &made);
+  mp__sys_close(fd);
+  if (rc < 0)
+    return rc;
+  mp__begin(&t);
+  if (b->fd) { /* another was faster */
+    mp__let(&t, mp__me(), made);
+  } else {
+    mp__set(&t, &b->fd, MP_REF_ID(made));
+    mp__pass(&t, mp__me(), made);
+  }
+  mp__end(&t);
+  mp__collect();
+  return mp__vault_get(b->fd);
+}
+
+void mp__bell_ring(struct mp__bell *b) {
+  uint64_t one = 1;
+  int fd;
+
+  if (!mp__load64_rlx(&b->fd) || mp__swap32_seq(&b->rung, 1))
+    return;
+  fd = mp__vault_get(b->fd);
+  if (fd < 0)
+    return;
+  (void)mp__sys_write(fd, &one, sizeof one);
+  mp__sys_close(fd);
+}
+
+void mp__bell_quiet(struct mp__bell *b, int fd) {
+  uint64_t n;
+
+  /* Read in any case: a waker may have taken its turn before and write only
+   * now. */
+  (void)mp__swap32_seq(&b->rung, 0);
+  (void)mp__sys_read(fd, &n, sizeof n);
+}

@@ -1,0 +1,446 @@
+/* family.c -- owns who is alive: the members, their births and ends.
+ *
+ * A member is a process, or a thread started as one.  Its seat in the process
+ * table says who it is; its life word says whether it lives (family.h).  The
+ * word is on the thread's robust list, so the kernel writes it at the end of
+ * the thread and wakes one sleeper, who sweeps: lets go of all the dead held,
+ * and wakes the others.  A sleeper that is killed instead of sweeping delays
+ * the rest to their next look (NAP_NS); nothing is lost.
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "fault.h"
+#include "futex.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_NAP_NS 20000000 /* before one looks for deaths at all */
+#define NAP_NS 500000000
+#define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
+#define NODE_OFFSET (-32)     /* the C library's futex word from its node */
+
+static struct mp__slot *process_me;
+static _Thread_local struct mp__slot *thread_me;
+static _Thread_local uint32_t thread_generation;
+
+/* Who am I */
+
+struct mp__slot *mp__slot_at(uint64_t off) { return mp__at(off); }
+
+unsigned mp__slot_index(const struct mp__slot *s) {
+  return (unsigned)((mp__off(s) - MP__SLOTS) / MP__SLOT_SIZE);
+}
+
+struct mp__slot *mp__me(void) {
+  if (thread_me && thread_generation == mp__here.generation)
+    return thread_me;
+  return process_me;
+}
+
+void mp__set_me(struct mp__slot *s, int thread) {
+  if (thread) {
+    thread_me = s;
+    thread_generation = mp__here.generation;
+  } else {
+    thread_me = NULL;
+    process_me = s;
+    mp__here.alive[0] = 1;
+  }
+}
+
+int mp_entered(void) { return mp__here.base != NULL && mp__here.alive[0]; }
+
+uint32_t mp_generation(void) {
+  if (mp__here.base && !mp__here.alive[0])
+    (void)mp_enter();
+  return mp__here.generation;
+}
+
+/* Life */
+
+void *mp__robust_head(void) {
+  int64_t *head = mp__sys_robust_list();
+
+  /* {next, offset, pending}; another C library's list is not ours to use */
+  return head && head[1] == NODE_OFFSET ? head : NULL;
+}
+
+void mp__robust_after_fork(void *head) {
+  uint64_t *h = head;
+
+  if (!h)
+    return;
+  h[-1] = (uint64_t)(uintptr_t)h;
+  h[0] = (uint64_t)(uintptr_t)h;
+  h[2] = 0;
+  mp__sys_set_robust_list(h);
+}
+
+static void life_link(struct mp__slot *s, uint64_t *head) {
+  uint64_t node = (uint64_t)(uintptr_t)&s->life.next;
+  uint64_t *next;
+
+  head[2] = node; /* pending: a death from here on is seen */
+  mp__store32_rel(&s->life.life, (uint32_t)mp__sys_gettid());
+  next = (uint64_t *)(uintptr_t)(head[0] & ~(uint64_t)1);
+  s->life.prev = (uint64_t)(uintptr_t)(head - 1);
+  s->life.next = head[0];
+  next[-1] = (uint64_t)(uintptr_t)&s->life.prev;
+  head[0] = node;
+  head[2] = 0;
+}
+
+int mp__born(struct mp__slot *s) {
+  uint64_t *head = mp__robust_head();
+  char state;
+  struct mp__txn t;
+
+  s->tid = (uint32_t)mp__sys_gettid();
+  mp__store32_rel(&s->pid, (uint32_t)mp__sys_getpid());
+  if (s->method != MP_THREAD)
+    (void)mp__sys_procstat((int)s->pid, &state, &s->start_time);
+  mp__begin(&t);
+  mp__set(&t, &s->state, MP_RUNNING);
+  if (!head)
+    mp__set(&t, &s->flags, s->flags | MP__PROC_BLIND);
+  else if (s->tid != s->pid && s->method != MP_THREAD)
+    mp__set(&t, &s->flags, s->flags | MP__PROC_GUEST);
+  mp__end(&t);
+  if (head)
+    life_link(s, head);
+  else
+    mp__store32_rel(&s->life.life, s->tid);
+  return 0;
+}
+
+void mp__unborn(struct mp__slot *s) {
+  uint64_t *next = (uint64_t *)(uintptr_t)(s->life.next & ~(uint64_t)1);
+  uint64_t *prev = (uint64_t *)(uintptr_t)(s->life.prev & ~(uint64_t)1);
+
+  if (!(s->flags & MP__PROC_BLIND) && next && prev) {
+    next[-1] = s->life.prev;
+    prev[1] = s->life.next;
+  }
+  (void)mp__swap32_seq(&s->life.life, MP__LIFE_DIED);
+  mp__futex_wake(&s->life.life, INT32_MAX);
+}
+
+/* Does the process behind the seat exist, by the kernel's word? */
+static int process_exists(struct mp__slot *s) {
+  uint64_t start = 0;
+  char state = 0;
+
+  if (mp__sys_procstat((int)s->pid, &state, &start) < 0)
+    return 0;
+  if (state == 'Z' || state == 'X')
+    return 0;
+  return s->start_time == 0 || start == s->start_time;
+}
+
+int mp__slot_dead(struct mp__slot *s) {
+  uint32_t life = mp__load32_acq(&s->life.life);
+
+  if (!(life & MP__LIFE_DIED))
+    return 0;
+  return !(s->flags & MP__PROC_GUEST) || !process_exists(s);
+}
+
+int mp__slot_verify(struct mp__slot *s) {
+  uint32_t life = mp__load32_acq(&s->life.life);
+
+  if (life & MP__LIFE_DIED)
+    return mp__slot_dead(s);
+  if (s->pid == 0 || s->state == MP_NEW)
+    return 0;
+  if (life == 0 && s->start_time == 0 ? mp__sys_exists((int)s->pid)
+                                      : process_exists(s))
+    return 0;
+  /* The kernel never got to the robust list. */
+  while (!mp__cas32_seq(&s->life.life, &life,
+                        MP__LIFE_DIED | (life & MP__LIFE_WAITERS)))
+    ;
+  return 1;
+}
+
+/* Entering */
+
+static void slot_init(struct mp__slot *s, uint64_t type) {
+  uint64_t gen = s->gen;
+
+  memset(s, 0, sizeof *s);
+  s->gen = gen ? gen : 1;
+  s->obj.type = type;
+}
+
+static int slot_back(uint64_t off) {
+  uint64_t page = off & ~(uint64_t)4095;
+
+  return mp__back(page, ((off + MP__SLOT_SIZE - 1) & ~(uint64_t)4095) + 4096);
+}
+
+int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t off = mp__peek(t, &h->free_first);
+  uint64_t serial = mp__peek(t, &h->serial) + 1;
+  uint64_t n = mp__peek(t, &h->nslots);
+  struct mp__slot *s;
+  int rc;
+
+  if (off) {
+    s = mp__slot_at(off);
+    mp__set(t, &h->free_first, s->next_free);
+    if (!s->next_free)
+      mp__set(t, &h->free_last, 0);
+  } else {
+    if (n + 1 >= h->max_slots)
+      return -EAGAIN;
+    off = MP__SLOTS + (n + 1) * MP__SLOT_SIZE; /* seat 0 stays empty */
+    rc = slot_back(off);
+    if (rc < 0)
+      return rc;
+    s = mp__slot_at(off);
+    mp__set(t, &h->nslots, n + 1);
+  }
+  mp__set(t, &h->serial, serial);
+  /* The words that a scan reads are journalled, so that it sees a seat that
+   * is taken only when it is whole. */
+  slot_init(s, MP_TYPE_NONE);
+  mp__set(t, &s->obj.type, (uint64_t)MP_TYPE_PROC | serial << 8);
+  *out = s;
+  return 0;
+}
+
+static int seat_myself(uint64_t flags) {
+  struct mp__slot *s = NULL;
+  struct mp__txn t;
+  mp_ref self;
+  int rc;
+
+  mp__begin(&t);
+  rc = mp__slot_new(&t, &s);
+  if (rc == 0)
+    rc = mp__hold(&t, s, MP__SLOT_REF(s), &self);
+  if (rc < 0) {
+    mp__abort(&t);
+    return rc;
+  }
+  mp__set(&t, &s->obj.refs[0], 1);
+  mp__set(&t, &s->flags, flags);
+  strcpy(s->name, "MainProcess");
+  mp__end(&t);
+  mp__set_me(s, 0);
+  return mp__born(s);
+}
+
+/* The founder has no seat yet to lock anything with; nobody else can. */
+static int found(void) {
+  struct mp__slot *first;
+  int rc = mp__arena_found();
+
+  if (rc < 0)
+    return rc;
+  rc = slot_back(MP__SLOTS);
+  if (rc < 0)
+    return rc;
+  first = mp__slot_at(MP__SLOTS);
+  first->gen = 1;
+  process_me = first; /* locks as seat 0 until it sits */
+  rc = mp__vault_open();
+  if (rc < 0)
+    return rc;
+  rc = mp__sys_random(MP__HEAD->authkey, sizeof MP__HEAD->authkey);
+  return rc < 0 ? rc : seat_myself(MP__PROC_MAIN);
+}
+
+int mp_enter(void) {
+  int rc;
+
+  if (mp_entered())
+    return 0;
+  if (!mp__here.alive) {
+    mp__here.alive = mp__sys_fork_page();
+    if (!mp__here.alive)
+      return -ENOMEM;
+  }
+  if (!mp__here.base) {
+    rc = found();
+    if (rc < 0)
+      mp__arena_forget();
+    return rc;
+  }
+  /* The host forked this process: a member that nobody started.  It has the
+   * parent's handles, but not its holds. */
+  mp__here.generation++;
+  return seat_myself(MP__PROC_MAIN);
+}
+
+/* The end of others */
+
+static void sweep_sleeper(struct mp__slot *s) {
+  uint64_t off = mp__load64_rlx(&s->waiting);
+
+  if (!off)
+    return;
+  mp__store64_rlx(&s->waiting, 0);
+  (void)mp__add32_seq(mp__at(off), (uint32_t)-1);
+}
+
+/* The last entry that is in use; big lock held. */
+static uint64_t last_entry(struct mp__slot *s) {
+  uint64_t *e = s->ledger ? mp__at(s->ledger) : NULL;
+  uint64_t i = s->ledger_len;
+
+  while (e && i > 1 && (e[i - 1] & MP__ENTRY_FREE || e[i - 1] == 0))
+    i--;
+  return i;
+}
+
+void mp__leave_parent(struct mp__txn *t, struct mp__slot *s) {
+  struct mp__slot *p = mp__slot_at(mp__peek(t, &s->parent));
+  uint64_t older = mp__peek(t, &s->older);
+  uint64_t younger = mp__peek(t, &s->younger);
+
+  if (!mp__peek(t, &s->parent))
+    return;
+  if (younger)
+    mp__set(t, &mp__slot_at(younger)->older, older);
+  else
+    mp__set(t, &p->child, older);
+  if (older)
+    mp__set(t, &mp__slot_at(older)->younger, younger);
+  mp__set(t, &s->parent, 0);
+  mp__set(t, &s->older, 0);
+  mp__set(t, &s->younger, 0);
+  mp__unref(t, MP__SLOT_REF(s));
+}
+
+/* One step, one transaction; 0 when nothing is left to do. */
+static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
+  uint64_t i = last_entry(s);
+  uint64_t *e;
+
+  if (i > 1) {
+    e = (uint64_t *)mp__at(s->ledger) + i - 1;
+    mp__set(t, &s->ledger_len, i - 1);
+    mp__set(t, &s->ledger_free, 0);
+    if (i == 2) /* the very last may be its hold on itself */
+      mp__set(t, &s->flags, s->flags | (s->child ? 0 : MP__PROC_SWEPT));
+    mp__unref(t, *e);
+    return 1;
+  }
+  if (s->child) {
+    mp__leave_parent(t, mp__slot_at(s->child));
+    return 1;
+  }
+  mp__set(t, &s->flags, s->flags | MP__PROC_SWEPT);
+  return 0;
+}
+
+static int to_sweep(struct mp__slot *s) {
+  return (s->obj.type & 0xff) == MP_TYPE_PROC &&
+         !(s->flags & MP__PROC_SWEPT) && s->state >= MP_STARTING &&
+         mp__slot_dead(s);
+}
+
+void mp__sweep(struct mp__slot *s) {
+  struct mp__txn t;
+  int more = 1;
+
+  while (more) {
+    mp__begin(&t);
+    if (!to_sweep(s)) {
+      mp__abort(&t);
+      break;
+    }
+    sweep_sleeper(s);
+    more = sweep_step(&t, s);
+    mp__end(&t);
+    MP_FAULT("sweep.step");
+  }
+  mp__add32_seq(&MP__HEAD->deaths, 1);
+  mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
+  mp__futex_wake(&s->life.life, INT32_MAX);
+  mp__collect();
+}
+
+static int scan(int verify) {
+  uint64_t n = mp__load64_rlx(&MP__HEAD->nslots);
+  struct mp__slot *s;
+  int found_dead = 0;
+  uint64_t i;
+
+  for (i = 1; i <= n; i++) {
+    s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+    if (s->state < MP_STARTING || s->flags & MP__PROC_SWEPT)
+      continue;
+    if (verify && (s->obj.type & 0xff) == MP_TYPE_PROC)
+      (void)mp__slot_verify(s);
+    if (to_sweep(s)) {
+      mp__sweep(s);
+      found_dead++;
+    }
+  }
+  return found_dead;
+}
+
+int mp__scan(void) { return scan(0); }
+
+/* Sleeping */
+
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Sleep on the word and on the lives of the others. */
+static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
+  struct mp__waitv v[MP__WAITV_MAX];
+  uint64_t nslots = mp__load64_rlx(&MP__HEAD->nslots);
+  struct mp__slot *me = mp__me();
+  unsigned n = 0;
+  uint64_t i;
+
+  v[n].word = word;
+  v[n++].val = val;
+  v[n].word = &MP__HEAD->deaths;
+  v[n++].val = mp__load32_seq(&MP__HEAD->deaths);
+  for (i = 1; i <= nslots && n < MP__WAITV_MAX; i++) {
+    struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+    uint32_t life = mp__load32_rlx(&s->life.life);
+
+    if (s == me || life == 0 || life & MP__LIFE_DIED)
+      continue;
+    if (!(life & MP__LIFE_WAITERS))
+      life = mp__or32_seq(&s->life.life, MP__LIFE_WAITERS);
+    if (life & MP__LIFE_DIED)
+      return 0;
+    v[n].word = &s->life.life;
+    v[n++].val = life | MP__LIFE_WAITERS;
+  }
+  return mp__futex_waitv(v, n, deadline);
+}
+
+int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
+            int64_t deadline) {
+  int64_t now = mp_now();
+  int64_t until;
+  int rc;
+
+  if (now >= deadline)
+    return -MP_ETIMEOUT;
+  if (nap->naps++ == 0) {
+    until = earlier(deadline, now + FIRST_NAP_NS);
+    rc = mp__futex_wait(word, val, until);
+  } else {
+    if (scan(nap->naps % 4 == 0)) /* now and then with the kernel's help */
+      return 0;
+    until = earlier(deadline, now + NAP_NS);
+    rc = nap_with_family(word, val, until);
+    if (rc == -ENOSYS)
+      rc = mp__futex_wait(word, val, earlier(until, now + BLIND_NAP_NS));
+  }
+  if (rc == -MP_ETIMEOUT)
+    return until < deadline ? 0 : -MP_ETIMEOUT;
+  return rc;
+}

@@ -1,0 +1,168 @@
+/* family.h -- the process table, for the core's files. */
+#ifndef MP_FAMILY_H
+#define MP_FAMILY_H
+
+#include "arena.h"
+
+/* life: the truth about whether a member lives.  The kernel knows the word
+ * through the thread's robust list and writes it at the thread's last breath.
+ *   0              not born yet
+ *   tid            lives; bit 31 (MP__LIFE_WAITERS): somebody sleeps on it
+ *   MP__LIFE_DIED  dead (or has called exec, which ends a member too)
+ * Written by the member at birth, by the kernel or the member at the end, and
+ * by whoever finds the process gone while the word still says alive.
+ */
+#define MP__LIFE_DIED 0x40000000u
+#define MP__LIFE_WAITERS 0x80000000u
+#define MP__LIFE_TID 0x3fffffffu
+
+/* exit: what is known of the end.
+ *   0                          nothing
+ *   MP__EXIT_CLAIMED | code    written by the process itself, before the end
+ *   MP__EXIT_FINAL | code      as the kernel reported it; only the parent
+ * code is biased by 256, so that -255..255 is positive.
+ */
+#define MP__EXIT_CLAIMED 0x10000u
+#define MP__EXIT_FINAL 0x20000u
+#define MP__EXIT_LOST 255 /* the code when nobody could learn it */
+
+/* The robust-list node of the C library's layout: the futex word lies 32
+ * bytes before `next`, the neighbour's pointers are reached through `prev`. */
+struct mp__life {
+  uint32_t life;
+  uint32_t pad0;
+  uint64_t pad[2];
+  uint64_t prev; /* addresses of the member itself, of use to it alone */
+  uint64_t next;
+};
+
+struct mp__slot {
+  struct mp__obj obj;
+  struct mp__life life;
+  uint64_t start_time; /* of the process, clock ticks since boot; itself */
+  uint64_t gen;        /* lives of this seat; big */
+  uint64_t state;      /* enum mp_state; big */
+  uint64_t flags;      /* MP_PROC_DAEMON, MP__PROC_*; big */
+  uint32_t pid;        /* 0 until forked; written by the kernel in clone */
+  uint32_t method;     /* enum mp_method; the parent */
+  uint32_t exit;       /* futex; see above */
+  uint32_t stop;       /* thread: the signal it is to end by; anyone */
+  uint32_t nchild;     /* for default names; the process itself */
+  uint32_t tid;        /* of the thread its life hangs on; itself */
+  uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
+  uint32_t pad;
+  uint64_t waiting;    /* offset of the sleeper count we are part of, or 0 */
+  /* the family tree; big */
+  uint64_t parent;     /* seat of the starter, 0: orphan or first */
+  uint64_t parent_name; /* the same, kept for parent_process() */
+  uint64_t child;      /* first child */
+  uint64_t older;      /* next in the parent's list */
+  uint64_t younger;    /* previous in it */
+  /* what it holds; big */
+  uint64_t ledger;      /* block of uint64_t entries */
+  uint64_t ledger_len;  /* entries used so far, the free ones included */
+  uint64_t ledger_free; /* first free entry, 0: none */
+  uint64_t plan;        /* parcel: what it is to do */
+  uint64_t answer;      /* parcel: what it answered */
+  uint64_t next_free;   /* in the list of free seats */
+  char name[MP_NAME_MAX + 1]; /* the parent */
+  char ident[40];       /* "1:2": the second child of the first; the parent */
+};
+_Static_assert(sizeof(struct mp__slot) <= MP__SLOT_SIZE, "seat size");
+
+enum {
+  MP__PROC_MAIN = 0x100,   /* the founder, or a process that entered by itself */
+  MP__PROC_SWEPT = 0x200,  /* dead, and its ledger is empty */
+  MP__PROC_REAPED = 0x400, /* the parent has waited for it */
+  MP__PROC_BLIND = 0x800,  /* no robust list: only the second detector sees */
+  MP__PROC_GUEST = 0x1000  /* its life hangs on a thread that is not the main */
+};
+
+/* A free ledger entry: MP__ENTRY_FREE | index of the next free << 6. */
+#define MP__ENTRY_FREE 0x20u
+#define MP__ENTRY_MIN 15
+
+#define MP__SLOT_REF(s) mp__off(s)
+
+struct mp__slot *mp__me(void); /* the calling member */
+void mp__set_me(struct mp__slot *s, int thread);
+struct mp__slot *mp__slot_at(uint64_t off);
+unsigned mp__slot_index(const struct mp__slot *s);
+int mp__slot_dead(struct mp__slot *s);   /* one load */
+int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */
+int mp__born(struct mp__slot *s);        /* link the calling thread's life */
+void mp__unborn(struct mp__slot *s);     /* the thread ends */
+void mp__robust_after_fork(void *head);  /* what the C library's fork does */
+void *mp__robust_head(void);
+
+/* In a transaction. */
+int mp__slot_new(struct mp__txn *t, struct mp__slot **out);
+int mp__hold(struct mp__txn *t, struct mp__slot *who, uint64_t name,
+             mp_ref *held); /* a ledger entry, no count */
+void mp__ref(struct mp__txn *t, uint64_t name);   /* count + 1 */
+void mp__unref(struct mp__txn *t, uint64_t name); /* count - 1, garbage at 0 */
+void mp__let(struct mp__txn *t, struct mp__slot *who, mp_ref held);
+void mp__pass(struct mp__txn *t, struct mp__slot *who, mp_ref held);
+int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
+                uint64_t *off);
+int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
+                    struct mp__slot *to);
+
+void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
+void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
+
+/* Outside of any transaction. */
+void mp__collect(void);       /* take the garbage apart */
+int mp__scan(void);           /* sweep what has died; the number of them */
+void mp__sweep(struct mp__slot *s);
+void mp__gone(uint64_t name); /* an object lost its last holder of that end */
+
+/* The one way to sleep.  Before the first nap the caller has announced itself
+ * where the waker looks, and looked again. */
+struct mp__nap {
+  unsigned naps;
+};
+
+/* 0: look again (woken, a member died, or just time to look); -EINTR;
+ * -MP_ETIMEOUT. */
+int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
+            int64_t deadline);
+
+/* vault.c: descriptors that any member can get at */
+struct mp__fd {
+  struct mp__obj obj;
+  uint64_t seq;   /* number of its entry; big */
+  uint64_t next;  /* the live entries in order; big */
+  uint64_t prev;
+};
+int mp__vault_open(void);
+int mp__vault_put(int fd, mp_ref *held); /* fd stays the caller's */
+int mp__vault_get(uint64_t name);        /* a new descriptor */
+void mp__vault_drop(struct mp__txn *t, uint64_t name);
+void mp__vault_replay(void);
+
+/* bell.c */
+int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
+void mp__bell_ring(struct mp__bell *b);
+void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
+
+/* parcel.c */
+struct mp__parcel {
+  struct mp__obj obj;
+  uint64_t nrefs; /* those that count so far; big */
+  uint64_t len;   /* of the bytes behind the refs */
+  uint64_t refs[];
+};
+int mp__parcel_new(const struct mp_out *out, mp_ref *held);
+void mp__parcel_view(mp_ref held, struct mp_msg *m);
+size_t mp__out_len(const struct mp_out *out);
+void mp__out_copy(void *to, const struct mp_out *out);
+
+/* pipe.c: what the collector takes apart, one step a transaction */
+int mp__pipe_step(struct mp__txn *t, uint64_t off);
+void mp__pipe_gone(uint64_t name);
+
+/* proc.c */
+void mp__proc_bury(struct mp__slot *s, int code, int final);
+
+#endif

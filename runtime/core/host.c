@@ -1,0 +1,33 @@
+/* host.c -- owns what a start needs to know of the program around us. */
+#include "mp.h"
+
+#include "arena.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+int mp_getcwd(char *to, size_t cap) { return getcwd(to, cap) ? 0 : -errno; }
+
+int mp_chdir(const char *path) { return chdir(path) < 0 ? -errno : 0; }
+
+/* The file itself, also when it was replaced or deleted since: execve of the
+ * link in /proc starts what runs now. */
+int mp_program(char *to, size_t cap) {
+  ssize_t n = readlink("/proc/self/exe", to, cap - 1);
+
+  if (n < 0)
+    return -errno;
+  to[n] = '\0';
+  return 0;
+}
+
+int mp_is_program(const char *path) { return access(path, X_OK) == 0; }
+
+int mp_authkey(unsigned char key[32]) {
+  int rc = mp_enter();
+
+  if (rc == 0)
+    memcpy(key, MP__HEAD->authkey, 32);
+  return rc;
+}

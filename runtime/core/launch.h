@@ -1,0 +1,26 @@
+/* launch.h -- how processes come to be, for the core's files. */
+#ifndef MP_LAUNCH_H
+#define MP_LAUNCH_H
+
+#include "family.h"
+
+enum { MP__PROC_HIDDEN = 0x2000 }; /* a fork server: no child to be seen */
+
+/* start.c: the part that all methods share */
+int mp__start_prepare(struct mp__slot *s, enum mp_method method);
+void mp__start_undo(struct mp__slot *s);
+/* In the new process: sit down, daemon's tie to the parent, stdin. */
+void mp__start_child(struct mp__slot *s, void *robust_head);
+int mp__start_tie(const struct mp__slot *s, int parent_pid);
+
+/* spawn.c */
+int mp__spawn(struct mp__slot *s, const char *const *argv, int sock);
+
+/* server.c */
+void mp__server_close(void);  /* of the calling member */
+void mp__server_forget(void); /* in a forked child: the parent's */
+
+/* thread.c */
+int mp__thread_stop(struct mp__slot *s, int sig);
+
+#endif

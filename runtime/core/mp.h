@@ -1,0 +1,318 @@
+/* mp.h -- the whole contract of the core.
+ *
+ * The core knows no Lua.  Every function that can fail returns an int:
+ * >= 0 is success, < 0 is -errno or one of the MP_E codes below.  Nothing
+ * here prints, exits, installs a signal handler or reads errno back.
+ *
+ * Time: `deadline` is an absolute CLOCK_MONOTONIC time in nanoseconds;
+ * MP_FOREVER waits for ever, MP_NOW (or anything past) does not wait.
+ * Blocking calls return -EINTR when a signal arrived; call again with the
+ * same deadline to go on.
+ */
+#ifndef MP_H
+#define MP_H
+
+#include <stdint.h>
+#include <stddef.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MP_VERSION "0.1.0"
+
+#define MP_FOREVER INT64_MAX
+#define MP_NOW 0
+
+/* err.c -- owns codes, names, messages */
+
+enum {
+  MP_ETIMEOUT = 4096, /* the deadline passed */
+  MP_EFULL,           /* a bounded queue stayed full */
+  MP_EEMPTY,          /* nothing was there */
+  MP_ECLOSED,         /* the other side is gone, or the queue was closed */
+  MP_EBROKEN,         /* a barrier broke */
+  MP_ETRUNCATED,      /* the peer died inside a message */
+  MP_EPROTOCOL,       /* a frame that no peer of ours sends */
+  MP_ETOOLONG,        /* longer than the receiver allows */
+  MP_EABANDONED,      /* the holder died; the lock is now ours */
+  MP_ESTALE,          /* a handle of another life (closed, forked away) */
+  MP_ESTARTED,        /* started already */
+  MP_ENOTSTARTED,     /* not started yet */
+  MP_ENOTOURS,        /* only the process that made it may do this */
+  MP_ESELF,           /* a process cannot wait for itself */
+  MP_EFAMILY,         /* the family's descriptors were closed under us */
+  MP_EVERSION,        /* a child of another build */
+  MP_ELAST
+};
+
+/* "timeout", "full", ... for the codes that a correct program expects and
+ * that travel to scripts as a reason; NULL for every other code. */
+const char *mp_err_reason(int code);
+/* A sentence for any code of this core, errno values included. */
+const char *mp_err_text(int code);
+
+/* sys.c -- owns the clock */
+
+int64_t mp_now(void);
+/* now + seconds, clamped; a negative or zero timeout gives MP_NOW */
+int64_t mp_deadline(double seconds);
+
+/* family.c -- owns who is alive and what each holds
+ *
+ * A mp_ref names an object of the family.  Bits 0..37 are its offset in the
+ * shared memory (objects are 64-byte aligned, so the low six bits are a tag:
+ * bit 0 is the end of a pipe).  Bits 38..63 are the holder's ledger entry:
+ * zero in a ref that is only a name (as inside a message), non-zero in one
+ * that this process holds and must close.
+ */
+typedef uint64_t mp_ref;
+
+#define MP_REF_EMPTY ((mp_ref)0)
+#define MP_REF_BITS 38
+#define MP_REF_ID(ref) ((ref) & (((mp_ref)1 << MP_REF_BITS) - 1))
+
+enum mp_type {
+  MP_TYPE_NONE,
+  MP_TYPE_PROC,
+  MP_TYPE_PIPE,
+  MP_TYPE_PARCEL,
+  MP_TYPE_FD
+};
+
+/* Found the family, or do nothing if this process belongs to one.  A process
+ * that the host forked by itself is entered as a new member. */
+int mp_enter(void);
+/* 1 when this process belongs to a family already. */
+int mp_entered(void);
+/* Hold what `name` names; the caller must know it alive (it holds it, or a
+ * message that it holds names it). */
+int mp_ref_dup(mp_ref name, mp_ref *held);
+/* Let go; total, leaves MP_REF_EMPTY. */
+void mp_ref_close(mp_ref *held);
+enum mp_type mp_ref_type(mp_ref ref);
+/* After a fork that was the host's own (mp_generation has changed), a handle
+ * is held anew: -MP_ESTALE when the object it meant is gone. */
+int mp_ref_adopt(mp_ref name, uint64_t serial, mp_ref *held);
+uint64_t mp_ref_serial(mp_ref name);
+/* A number that changes when this process turns out to be a fork. */
+uint32_t mp_generation(void);
+
+/* vault.c -- owns descriptors that travel: a copy is kept where every member
+ * can get at it. */
+int mp_fd_share(int fd, mp_ref *held); /* fd stays the caller's */
+int mp_fd_get(mp_ref ref);             /* a new descriptor, the caller's */
+int mp_fd_is_open(int fd);
+void mp_fd_close(int fd);
+
+/* parcel.c -- owns messages: bytes, and the objects they name
+ *
+ * An outgoing message is a list of pieces that lie in the caller's memory;
+ * it is copied once, to where it is going.  `refs` are names of objects that
+ * the caller keeps alive during the call.
+ */
+struct mp_iov {
+  const void *base;
+  size_t len;
+};
+
+struct mp_out {
+  const struct mp_iov *iov;
+  unsigned niov;
+  unsigned nrefs;
+  const mp_ref *refs;
+};
+
+/* An incoming message.  `data` and `refs` are valid until mp_msg_close. */
+struct mp_msg {
+  const char *data;
+  size_t len;
+  const mp_ref *refs; /* names, for mp_ref_dup */
+  unsigned nrefs;
+  mp_ref parcel; /* held; empty when data lies in the caller's scratch */
+};
+
+#define MP_MSG_EMPTY ((struct mp_msg){NULL, 0, NULL, 0, 0})
+/* A message of at most this size arrives in the receiver's scratch. */
+#define MP_INLINE_MAX 8192
+
+void mp_msg_close(struct mp_msg *m);
+
+/* pipe.c -- owns pipes: two queues, two ends, each held by any number */
+
+enum { MP_PIPE_SIMPLEX = 1 };
+enum { MP_PIPE_READABLE = 1, MP_PIPE_WRITABLE = 2 };
+
+int mp_pipe_open(mp_ref *a, mp_ref *b, unsigned flags);
+unsigned mp_pipe_modes(mp_ref end);
+/* 0, -MP_ECLOSED (no reader is left), -MP_ETIMEOUT, -EINTR, -ENOMEM */
+int mp_pipe_send(mp_ref end, const struct mp_out *out, int64_t deadline);
+/* 0 and a message, -MP_ECLOSED at the end of the stream, -MP_ETIMEOUT,
+ * -EINTR.  `scratch` has room for MP_INLINE_MAX bytes. */
+int mp_pipe_recv(mp_ref end, struct mp_msg *m, void *scratch,
+                 int64_t deadline);
+/* 1 when recv would not block (a message, or the end), 0 at the deadline */
+int mp_pipe_poll(mp_ref end, int64_t deadline);
+/* A descriptor that is readable while recv would not block.  The caller
+ * owns it. */
+int mp_pipe_fd(mp_ref end);
+/* To be called before one polls that descriptor, and after each recv. */
+void mp_pipe_rearm(mp_ref end, int fd);
+
+/* proc.c -- owns processes as values: record, status, signals, waiting */
+
+enum { MP_PROC_DAEMON = 1 };
+enum mp_method { MP_FORK, MP_SPAWN, MP_FORKSERVER, MP_THREAD };
+enum mp_state { MP_NEW, MP_STARTING, MP_RUNNING, MP_ENDED };
+
+#define MP_NAME_MAX 63
+
+/* A new process, not started; `name` NULL gives the next default name. */
+int mp_proc_open(mp_ref *held, const char *name, unsigned flags);
+/* The calling process (a borrowed name, alive as long as the caller). */
+mp_ref mp_proc_self(void);
+/* The process that started this one; empty in the first process. */
+mp_ref mp_proc_parent(void);
+/* The i-th (from 0) child of the caller that has started and was not yet
+ * waited for; -ENOENT past the last.  The caller closes it. */
+int mp_proc_child(unsigned i, mp_ref *held);
+
+int mp_proc_name(mp_ref p, char name[MP_NAME_MAX + 1]);
+int mp_proc_rename(mp_ref p, const char *name);
+int mp_proc_flags(mp_ref p);
+int mp_proc_set_flags(mp_ref p, unsigned flags); /* -MP_ESTARTED */
+int mp_proc_state(mp_ref p);
+int mp_proc_method(mp_ref p);
+/* 0 before start */
+int mp_proc_pid(mp_ref p);
+/* 1 and the code, 0 while it runs or has not started */
+int mp_proc_exitcode(mp_ref p, int *code);
+/* 1 running, 0 not */
+int mp_proc_alive(mp_ref p);
+int mp_proc_join(mp_ref p, int64_t deadline);
+int mp_proc_signal(mp_ref p, int sig);
+/* A descriptor that becomes readable at the process's end; the caller's. */
+int mp_proc_fd(mp_ref p);
+
+/* What the child is to do, and what it answered; any bytes.  set is done
+ * once, by the starter (plan) and by the child (answer). */
+int mp_proc_set_plan(mp_ref p, const struct mp_out *out);
+int mp_proc_plan(mp_ref p, struct mp_msg *m);
+int mp_proc_set_answer(mp_ref p, const struct mp_out *out);
+int mp_proc_answer(mp_ref p, struct mp_msg *m);
+
+/* Start.  Fork returns 0 in the child, 1 in the parent. */
+int mp_proc_fork(mp_ref p);
+/* argv[0] is the file to run, the rest its argument vector, in which the word
+ * "%d" stands for the ticket of mp_join. */
+int mp_proc_spawn(mp_ref p, const char *const *argv);
+/* Through the caller's own fork server, started with argv when needed. */
+int mp_proc_serve(mp_ref p, const char *const *argv);
+int mp_proc_thread(mp_ref p, int (*run)(void *arg), void *arg);
+
+/* server.c, spawn.c -- in the child */
+
+/* Take the seat that a ticket ("fd,fd,fd,slot") names.  Returns 0 for a
+ * spawned child, 1 for a fork server (call mp_serve next). */
+int mp_join(const char *ticket);
+/* The fork server's life: returns 0 in each child it forks; never returns
+ * in the server itself. */
+int mp_serve(void);
+
+/* The end: wait for the children that are no daemons, end those that are.
+ * Interruptible. */
+int mp_finish(void);
+/* Leave by the one door: record the code and _exit.  In a thread, record
+ * the code and return. */
+void mp_exit(int code);
+/* Only record it: the caller is about to leave by another door. */
+void mp_claim(int code);
+/* The signal that somebody sent to the calling thread-process, or 0. */
+int mp_stopping(void);
+void mp_stop_clear(void);
+/* What that thread is to do when it is signalled: runs in a signal handler,
+ * in the thread itself. */
+void mp_on_stop(void (*hook)(void));
+
+/* "" or why not; the working directory, and the program that runs. */
+int mp_getcwd(char *to, size_t cap);
+int mp_chdir(const char *path);
+int mp_program(char *to, size_t cap);
+/* 1 when the file can be executed */
+int mp_is_program(const char *path);
+/* 32 random bytes that the whole family shares */
+int mp_authkey(unsigned char key[32]);
+
+int mp_cpu_count(void);
+/* honours affinity and the cgroup's quota (rounded up) */
+int mp_cpu_usable(void);
+/* 1 when this process has exactly one thread */
+int mp_single_threaded(void);
+
+/* conn.c -- owns framed messages over a stream descriptor (Python's framing)
+ *
+ * The descriptor may be blocking or not, a socket or a pipe; its flags are
+ * never changed and SIGPIPE is never raised.  The deadline bounds waiting: it
+ * is looked at whenever no byte can be moved.  Sending and receiving fail
+ * each on its own; a direction that has lost its place in the stream fails
+ * with the same code from then on.
+ */
+
+struct mp_conn {
+  int fd;                 /* -1: closed */
+  int is_pipe;            /* 1: found to be no socket */
+  int send_err;           /* what sending fails with from now on, or 0 */
+  int recv_err;           /* the same of receiving */
+  uint64_t sent;          /* bytes written of a message that -EINTR halved */
+  uint64_t sending;       /* its size; both with the header */
+  uint64_t left;          /* bytes of the body not yet read */
+  unsigned nhead;         /* bytes of the next message's header seen so far */
+  unsigned char head[12]; /* that header */
+};
+
+#define MP_CONN_EMPTY ((struct mp_conn){.fd = -1})
+
+/* 0, -MP_ECLOSED (nobody reads any more), -MP_ETIMEOUT, -EINTR, -errno.  After
+ * -EINTR the message may be half sent: call again with the same pieces, or
+ * mp_conn_abandon.  Any other failure ends the message; if it was half sent,
+ * the next ones fail with -MP_ETRUNCATED (-MP_ECLOSED). */
+int mp_conn_send(struct mp_conn *c, const struct mp_iov *iov, unsigned niov,
+                 int64_t deadline);
+/* To be called before another message than the one that -EINTR interrupted.
+ * If that was half sent, nothing more can be sent; else it does nothing. */
+void mp_conn_abandon(struct mp_conn *c);
+/* The next message's length, once its header is in: through *len.
+ * -MP_ECLOSED at a clean end, -MP_ETRUNCATED, -MP_EPROTOCOL, -MP_ETIMEOUT,
+ * -EINTR.  Nothing is lost by calling again, until the body was begun. */
+int mp_conn_head(struct mp_conn *c, uint64_t *len, int64_t deadline);
+/* Some bytes of the body, up to `cap` and never past its end; how many through
+ * *got: 0 if it failed, or if the body is read whole. */
+int mp_conn_body(struct mp_conn *c, void *to, size_t cap, size_t *got,
+                 int64_t deadline);
+/* The body was read whole: ready for the next header.  (If it was not, nothing
+ * more can be received: -MP_ETRUNCATED.) */
+void mp_conn_next(struct mp_conn *c);
+/* 1 when there is something to receive, be it the end or an error; 0 at the
+ * deadline; -EINTR */
+int mp_conn_poll(struct mp_conn *c, int64_t deadline);
+void mp_conn_close(struct mp_conn *c);
+
+/* wait.c -- one wait for descriptors */
+
+struct mp_poll {
+  int fd;
+  int ready;
+};
+
+/* Number of ready ones, 0 at the deadline, -EINTR, -errno. */
+int mp_poll(struct mp_poll *list, unsigned n, int64_t deadline);
+
+/* watch.c -- the same for descriptors of the family's objects: in between it
+ * looks after members that have died, whose ends then close. */
+int mp_watch(struct mp_poll *list, unsigned n, int64_t deadline);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,481 @@
+/* proc.c -- owns a process as a value: its record, its end, its children.
+ *
+ * A record is a seat in the family's table, counted like any object, so name,
+ * pid and exit code can be read by every holder after the process's end.
+ *
+ * The exit code.  Children have no exit signal, so the host's SIGCHLD
+ * handling never sees them; the parent waits with __WALL.  A process writes
+ * its code before it leaves (MP__EXIT_CLAIMED); the parent that waited for it
+ * writes what the kernel said (MP__EXIT_FINAL).  Others look at the record,
+ * and at the zombie in /proc while the parent has not waited.
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "fault.h"
+#include "futex.h"
+#include "launch.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static struct mp__slot *slot_of(mp_ref p) { return mp__at(MP_REF_ID(p)); }
+
+/* The record */
+
+static void next_ident(struct mp__slot *me, struct mp__slot *s) {
+  (void)snprintf(s->ident, sizeof s->ident, "%.28s%s%u", me->ident,
+                 me->ident[0] ? ":" : "", ++me->nchild);
+}
+
+int mp_proc_open(mp_ref *held, const char *name, unsigned flags) {
+  struct mp__slot *s;
+  struct mp__slot *me;
+  struct mp__txn t;
+  int rc = mp_enter();
+
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
+    return rc;
+  me = mp__me();
+  mp__begin(&t);
+  rc = mp__slot_new(&t, &s);
+  if (rc == 0)
+    rc = mp__hold(&t, me, MP__SLOT_REF(s), held);
+  if (rc < 0) {
+    mp__abort(&t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  next_ident(me, s);
+  if (name)
+    (void)snprintf(s->name, sizeof s->name, "%s", name);
+  else
+    (void)snprintf(s->name, sizeof s->name, "Process-%s", s->ident);
+  s->parent_name = MP__SLOT_REF(me);
+  mp__set(&t, &s->flags, flags & MP_PROC_DAEMON);
+  mp__set(&t, &s->obj.refs[0], 1);
+  mp__end(&t);
+  return 0;
+}
+
+mp_ref mp_proc_self(void) { return MP__SLOT_REF(mp__me()); }
+
+mp_ref mp_proc_parent(void) { return mp__me()->parent_name; }
+
+int mp_proc_child(unsigned i, mp_ref *held) {
+  struct mp__slot *s;
+  struct mp__txn t;
+  uint64_t at;
+  int rc = -ENOENT;
+
+  *held = MP_REF_EMPTY;
+  mp__begin(&t);
+  for (at = mp__me()->child; at; at = s->older) {
+    s = mp__slot_at(at);
+    if (!(s->flags & MP__PROC_HIDDEN) && i-- == 0) {
+      rc = mp__hold(&t, mp__me(), at, held);
+      break;
+    }
+  }
+  if (rc < 0) {
+    mp__abort(&t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  mp__ref(&t, at);
+  mp__end(&t);
+  return 0;
+}
+
+int mp_proc_name(mp_ref p, char name[MP_NAME_MAX + 1]) {
+  memcpy(name, slot_of(p)->name, MP_NAME_MAX + 1);
+  name[MP_NAME_MAX] = '\0';
+  return 0;
+}
+
+int mp_proc_rename(mp_ref p, const char *name) {
+  struct mp__slot *s = slot_of(p);
+
+  (void)snprintf(s->name, sizeof s->name, "%s", name);
+  return 0;
+}
+
+int mp_proc_flags(mp_ref p) {
+  return (int)(slot_of(p)->flags & MP_PROC_DAEMON);
+}
+
+int mp_proc_set_flags(mp_ref p, unsigned flags) {
+  struct mp__slot *s = slot_of(p);
+  struct mp__txn t;
+  int rc = 0;
+
+  mp__begin(&t);
+  if (s->state != MP_NEW)
+    rc = -MP_ESTARTED;
+  else
+    mp__set(&t, &s->flags, (s->flags & ~(uint64_t)MP_PROC_DAEMON) |
+                               (flags & MP_PROC_DAEMON));
+  mp__end(&t);
+  return rc;
+}
+
+int mp_proc_state(mp_ref p) { return (int)mp__load64_acq(&slot_of(p)->state); }
+
+int mp_proc_method(mp_ref p) { return (int)slot_of(p)->method; }
+
+int mp_proc_pid(mp_ref p) { return (int)mp__load32_acq(&slot_of(p)->pid); }
+
+/* Plan and answer: parcels that the record holds */
+
+static int keep_parcel(uint64_t *word, const struct mp_out *out) {
+  struct mp__txn t;
+  mp_ref parcel;
+  int rc = mp__parcel_new(out, &parcel);
+
+  if (rc < 0)
+    return rc;
+  mp__begin(&t);
+  if (*word)
+    mp__drop_word(&t, word);
+  mp__pass(&t, mp__me(), parcel);
+  mp__set(&t, word, MP_REF_ID(parcel));
+  mp__end(&t);
+  mp__collect();
+  return 0;
+}
+
+static int view_parcel(uint64_t *word, struct mp_msg *m) {
+  struct mp__txn t;
+  mp_ref held = MP_REF_EMPTY;
+  int rc = -ENOENT;
+
+  *m = MP_MSG_EMPTY;
+  mp__begin(&t);
+  if (*word)
+    rc = mp__hold(&t, mp__me(), *word, &held);
+  if (rc < 0) {
+    mp__abort(&t);
+    return rc;
+  }
+  mp__ref(&t, MP_REF_ID(held));
+  mp__end(&t);
+  mp__parcel_view(held, m);
+  return 0;
+}
+
+int mp_proc_set_plan(mp_ref p, const struct mp_out *out) {
+  return keep_parcel(&slot_of(p)->plan, out);
+}
+
+int mp_proc_plan(mp_ref p, struct mp_msg *m) {
+  return view_parcel(&slot_of(p)->plan, m);
+}
+
+int mp_proc_set_answer(mp_ref p, const struct mp_out *out) {
+  return keep_parcel(&slot_of(p)->answer, out);
+}
+
+int mp_proc_answer(mp_ref p, struct mp_msg *m) {
+  return view_parcel(&slot_of(p)->answer, m);
+}
+
+/* The end */
+
+static uint32_t exit_word(int code, uint32_t how) {
+  return how | (uint32_t)(code + 256);
+}
+
+static int code_of(int status) {
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void set_exit(struct mp__slot *s, uint32_t word) {
+  uint32_t seen = 0;
+
+  /* What the kernel said stands; a claim gives way to it. */
+  while (!(seen & MP__EXIT_FINAL) && !mp__cas32_seq(&s->exit, &seen, word))
+    ;
+  mp__futex_wake(&s->exit, INT32_MAX);
+  mp__bell_ring(&s->obj.bell);
+}
+
+/* The process is over for its parent: out of the tree, and swept. */
+void mp__proc_bury(struct mp__slot *s, int code, int final) {
+  struct mp__txn t;
+
+  set_exit(s, exit_word(code, final ? MP__EXIT_FINAL : MP__EXIT_CLAIMED));
+  mp__begin(&t);
+  mp__set(&t, &s->state, MP_ENDED);
+  mp__set(&t, &s->flags, s->flags | MP__PROC_REAPED);
+  mp__leave_parent(&t, s);
+  mp__end(&t);
+  if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
+    (void)mp__swap32_seq(&s->life.life, MP__LIFE_DIED);
+  mp__sweep(s);
+}
+
+static int is_mine(struct mp__slot *s) {
+  return mp__load64_rlx(&s->parent) == MP__SLOT_REF(mp__me()) ||
+         (s->method != MP_THREAD && s->parent &&
+          mp__slot_at(s->parent)->pid == (uint32_t)mp__sys_getpid());
+}
+
+static int ended(struct mp__slot *s) {
+  return mp__load64_acq(&s->state) == MP_ENDED;
+}
+
+/* What one can know of the end of a process that is gone and was not waited
+ * for by us. */
+static int learn_exit(struct mp__slot *s) {
+  int status;
+  uint32_t word;
+
+  word = mp__load32_acq(&s->exit);
+  if (word & MP__EXIT_FINAL)
+    return (int)(word & 0xffff) - 256;
+  if (mp__sys_exit_status((int)s->pid, s->start_time, &status) == 0)
+    return code_of(status);
+  word = mp__load32_acq(&s->exit); /* its parent may just have waited */
+  if (word & (MP__EXIT_FINAL | MP__EXIT_CLAIMED))
+    return (int)(word & 0xffff) - 256;
+  return MP__EXIT_LOST;
+}
+
+/* Somebody else waited for our child: the host, with __WALL, or init. */
+static void bury_lost(struct mp__slot *s) {
+  uint32_t word = mp__load32_acq(&s->exit);
+
+  mp__proc_bury(s, word ? (int)(word & 0xffff) - 256 : MP__EXIT_LOST, 0);
+}
+
+/* Our own child: 1 when it is over and buried, 0 when it runs. */
+static int reap(struct mp__slot *s, int block) {
+  int status = 0;
+  int rc;
+
+  if (ended(s))
+    return 1;
+  rc = mp__sys_wait((int)s->pid, block, &status);
+  if (rc == 1)
+    mp__proc_bury(s, code_of(status), 1);
+  else if (rc == -ECHILD) {
+    if (!ended(s))
+      bury_lost(s);
+    rc = 1;
+  }
+  return rc;
+}
+
+/* A descriptor of the process, or -ESRCH when it is gone. */
+static int open_pidfd(struct mp__slot *s) {
+  int fd = mp__sys_pidfd_open((int)s->pid);
+  uint64_t start = 0;
+  char state;
+
+  if (fd == -EINVAL)
+    return -ESRCH; /* the race of pidfd_open with the last wait */
+  if (fd < 0)
+    return fd;
+  /* Opened, and then still the same: it was ours when it was opened. */
+  if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
+    return fd;
+  if (mp__sys_procstat((int)s->pid, &state, &start) == 0 &&
+      (start == s->start_time || !s->start_time))
+    return fd; /* a zombie, or it has called exec */
+  mp__sys_close(fd);
+  return -ESRCH;
+}
+
+static int thread_over(struct mp__slot *s) {
+  return (mp__load32_acq(&s->exit) & MP__EXIT_FINAL) || mp__slot_dead(s);
+}
+
+static int join_thread(struct mp__slot *s, int64_t deadline) {
+  struct mp__nap nap = {0};
+  int rc;
+
+  while (!thread_over(s)) {
+    rc = mp__nap(&nap, &s->exit, 0, deadline);
+    if (rc < 0)
+      return rc;
+  }
+  if (is_mine(s) && !ended(s)) {
+    uint32_t word = mp__load32_acq(&s->exit);
+
+    mp__proc_bury(s, word ? (int)(word & 0xffff) - 256 : MP__EXIT_LOST, 1);
+  }
+  return 0;
+}
+
+static int join_by_fd(struct mp__slot *s, int64_t deadline) {
+  int fd = open_pidfd(s);
+  int rc = 1;
+
+  if (fd == -ESRCH)
+    return 0;
+  if (fd < 0)
+    return fd;
+  rc = mp__sys_poll1(fd, POLLIN, deadline);
+  mp__sys_close(fd);
+  if (rc < 0)
+    return rc;
+  return rc ? 0 : -MP_ETIMEOUT;
+}
+
+int mp_proc_join(mp_ref p, int64_t deadline) {
+  struct mp__slot *s = slot_of(p);
+  int rc;
+
+  if (s == mp__me())
+    return -MP_ESELF;
+  if (mp_proc_state(p) < MP_STARTING)
+    return -MP_ENOTSTARTED;
+  if (ended(s))
+    return 0;
+  if (s->method == MP_THREAD)
+    return join_thread(s, deadline);
+  if (!is_mine(s))
+    return join_by_fd(s, deadline);
+  if (deadline == MP_FOREVER) {
+    rc = reap(s, 1);
+    return rc < 0 ? rc : 0;
+  }
+  rc = reap(s, 0);
+  if (rc != 0)
+    return rc < 0 ? rc : 0;
+  rc = join_by_fd(s, deadline);
+  if (rc == 0)
+    (void)reap(s, 1);
+  return rc;
+}
+
+/* Is a process of others over?  Asked without waiting. */
+static int over(struct mp__slot *s) {
+  int fd;
+  int rc;
+
+  if (ended(s))
+    return 1;
+  if (s->method == MP_THREAD)
+    return thread_over(s);
+  if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED) &&
+      !(s->flags & MP__PROC_BLIND) && s->life.life != 0)
+    return 0;
+  fd = open_pidfd(s);
+  if (fd < 0)
+    return fd == -ESRCH;
+  rc = mp__sys_poll1(fd, POLLIN, MP_NOW);
+  mp__sys_close(fd);
+  return rc > 0;
+}
+
+int mp_proc_alive(mp_ref p) {
+  struct mp__slot *s = slot_of(p);
+
+  if (mp_proc_state(p) < MP_STARTING)
+    return 0;
+  if (s == mp__me())
+    return 1;
+  if (is_mine(s) && s->method != MP_THREAD)
+    return reap(s, 0) == 0;
+  return !over(s);
+}
+
+int mp_proc_exitcode(mp_ref p, int *code) {
+  struct mp__slot *s = slot_of(p);
+
+  if (mp_proc_state(p) < MP_STARTING || mp_proc_alive(p))
+    return 0;
+  *code = learn_exit(s);
+  return 1;
+}
+
+int mp_proc_signal(mp_ref p, int sig) {
+  struct mp__slot *s = slot_of(p);
+  int fd;
+  int rc;
+
+  if (mp_proc_state(p) < MP_STARTING)
+    return -MP_ENOTSTARTED;
+  if (s->method == MP_THREAD)
+    return mp__thread_stop(s, sig);
+  if (ended(s))
+    return 0;
+  fd = open_pidfd(s);
+  if (fd < 0)
+    return fd == -ESRCH ? 0 : fd;
+  rc = mp__sys_pidfd_signal(fd, sig);
+  mp__sys_close(fd);
+  return rc == -ESRCH ? 0 : rc;
+}
+
+int mp_proc_fd(mp_ref p) {
+  struct mp__slot *s = slot_of(p);
+  int fd;
+
+  if (mp_proc_state(p) < MP_STARTING)
+    return -MP_ENOTSTARTED;
+  if (s->method == MP_THREAD) {
+    fd = mp__bell_fd(&s->obj.bell);
+    if (fd >= 0 && thread_over(s))
+      mp__bell_ring(&s->obj.bell);
+    return fd;
+  }
+  fd = ended(s) ? -ESRCH : open_pidfd(s);
+  return fd == -ESRCH ? mp__sys_eventfd(1) : fd;
+}
+
+/* The end of the caller */
+
+static int child_at(unsigned i, struct mp__slot **out) {
+  struct mp__txn t;
+  uint64_t at;
+
+  mp__begin(&t);
+  for (at = mp__me()->child; at && i > 0; i--)
+    at = mp__slot_at(at)->older;
+  mp__abort(&t);
+  *out = at ? mp__slot_at(at) : NULL;
+  return at != 0;
+}
+
+#define GRACE_NS 1000000000 /* for a daemon to obey SIGTERM */
+
+int mp_finish(void) {
+  struct mp__slot *s;
+  int64_t grace;
+  unsigned i;
+  int rc;
+
+  if (!mp_entered())
+    return 0;
+  mp__server_close();
+  for (i = 0; child_at(i, &s); i++)
+    if (s->flags & MP_PROC_DAEMON)
+      (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
+  grace = mp_now() + GRACE_NS;
+  while (child_at(0, &s)) {
+    int daemon = (s->flags & MP_PROC_DAEMON) != 0;
+
+    rc = mp_proc_join(MP__SLOT_REF(s), daemon ? grace : MP_FOREVER);
+    if (rc == -MP_ETIMEOUT) {
+      (void)mp_proc_signal(MP__SLOT_REF(s), SIGKILL);
+      rc = mp_proc_join(MP__SLOT_REF(s), MP_FOREVER);
+    }
+    if (rc < 0)
+      return rc;
+  }
+  return 0;
+}
+
+void mp_claim(int code) {
+  if (!mp_entered())
+    return;
+  set_exit(mp__me(), exit_word(code & 0xff, MP__EXIT_CLAIMED));
+}

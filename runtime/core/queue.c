@@ -1,0 +1,357 @@
+/* queue.c -- owns the chain of segments between producers and consumers.
+ *
+ * Lock order: put or get lock, then the big lock.  See queue.h for the words.
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "fault.h"
+#include "futex.h"
+#include "queue.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { RECORD, PARCEL, NEXT }; /* kinds of record */
+
+struct record {
+  uint32_t len; /* of the payload, bytes */
+  uint32_t kind;
+};
+
+struct segment {
+  uint64_t next; /* the segment that follows, 0: none yet; big */
+  uint64_t len;  /* bytes for records; the founder of the segment */
+};
+
+#define UNIT 8
+#define FIRST_SEG 2048
+#define LAST_SEG 65536
+#define PIPE_LONG (16u << 20) /* bytes of parcels that wait in a pipe */
+
+static uint64_t padded(uint64_t n) { return (n + UNIT - 1) & ~(uint64_t)7; }
+
+static uint64_t units(uint64_t word) { return word & 0xffffffffu; }
+
+/* One message further, `bytes` behind position `at` (in units). */
+static uint64_t advance(uint64_t word, uint64_t at, uint64_t bytes) {
+  return ((word >> 32) + 1) << 32 | (at + bytes / UNIT);
+}
+
+static struct record *record_at(uint64_t seg, uint64_t pos) {
+  return mp__at(seg + sizeof(struct segment) + pos * UNIT);
+}
+
+static int new_segment(struct mp__txn *t, uint64_t bytes, uint64_t *off) {
+  struct segment *s;
+  int rc = mp__alloc(t, sizeof *s + bytes, off);
+
+  if (rc < 0)
+    return rc;
+  s = mp__at(*off);
+  s->next = 0;
+  s->len = (mp__usable(*off) - sizeof *s) & ~(uint64_t)7;
+  return 0;
+}
+
+int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags) {
+  uint64_t seg;
+  int rc = new_segment(t, FIRST_SEG, &seg);
+
+  if (rc < 0)
+    return rc;
+  memset(q, 0, sizeof *q);
+  q->put_seg = q->get_seg = seg;
+  q->two_segs = !!(flags & MP__QUEUE_PIPE);
+  q->max_long = flags & MP__QUEUE_PIPE ? PIPE_LONG : UINT64_MAX;
+  return 0;
+}
+
+uint32_t mp__queue_len(const struct mp__queue *q) {
+  return (uint32_t)((mp__load64_seq(&q->put) >> 32) -
+                    (mp__load64_seq(&q->get) >> 32));
+}
+
+/* Waking: whoever changed the state looks for sleepers afterwards; a sleeper
+ * has counted itself and read the sequence before it looked at the state. */
+static void wake(uint32_t *sleepers, uint32_t *seq, int n) {
+  if (mp__load32_seq(sleepers) == 0)
+    return;
+  mp__add32_seq(seq, 1);
+  mp__futex_wake(seq, n);
+}
+
+void mp__queue_wake_all(struct mp__queue *q) {
+  wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
+  wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
+  mp__bell_ring(&q->bell);
+}
+
+/* Put */
+
+static int full_on(struct mp__full *full, const uint64_t *word,
+                   uint64_t seen) {
+  full->word = word;
+  full->seen = seen;
+  return -MP_EFULL;
+}
+
+/* Mark the end of the segment and go on in a new one; put lock held.  The
+ * mark is in nobody's reach until a message follows it. */
+static int next_segment(struct mp__queue *q, uint64_t need,
+                        struct mp__full *full) {
+  struct segment *last = mp__at(q->put_seg);
+  struct record *mark = record_at(q->put_seg, units(q->put));
+  uint64_t len = last->len < LAST_SEG / 4 ? last->len * 4 : LAST_SEG;
+  /* the spare is one of the long ones: any short message fits */
+  uint64_t first = mp__load64_seq(&q->get_seg);
+  struct mp__txn t;
+  uint64_t seg;
+  int rc = 0;
+
+  if (q->two_segs && first != q->put_seg)
+    return full_on(full, &q->get_seg, first);
+  mp__begin(&t);
+  seg = mp__peek(&t, &q->spare);
+  if (seg)
+    mp__set(&t, &q->spare, 0);
+  else
+    rc = new_segment(&t, len < need ? need : len, &seg);
+  if (rc < 0) {
+    mp__abort(&t);
+    return rc;
+  }
+  ((struct segment *)mp__at(seg))->next = 0;
+  mark->kind = NEXT;
+  mark->len = 0;
+  mp__set(&t, &last->next, seg);
+  mp__set(&t, &q->put_seg, seg);
+  mp__set(&t, &q->put, q->put >> 32 << 32);
+  mp__end(&t);
+  MP_FAULT("queue.put.segment");
+  return 0;
+}
+
+/* The place for a payload of `len` bytes, with room for a mark behind. */
+static int reserve(struct mp__queue *q, uint64_t len, struct record **r,
+                   struct mp__full *full) {
+  struct segment *s = mp__at(q->put_seg);
+  uint64_t need = sizeof **r + padded(len) + sizeof **r;
+  uint64_t get;
+  int rc;
+
+  if (q->max_items) {
+    get = mp__load64_seq(&q->get);
+    if ((uint32_t)((q->put >> 32) - (get >> 32)) >= q->max_items)
+      return full_on(full, &q->get, get);
+  }
+  if (units(q->put) * UNIT + need > s->len) {
+    rc = next_segment(q, need, full);
+    if (rc < 0)
+      return rc;
+  }
+  *r = record_at(q->put_seg, units(q->put));
+  return 0;
+}
+
+static int put_short(struct mp__queue *q, const struct mp_out *out,
+                     size_t len, struct mp__full *full) {
+  struct record *r;
+  int rc;
+
+  (void)mp__lock_take(&q->put_lock);
+  rc = reserve(q, len, &r, full);
+  if (rc == 0) {
+    r->len = (uint32_t)len;
+    r->kind = RECORD;
+    mp__out_copy(r + 1, out);
+    MP_FAULT("queue.put.copied");
+    mp__store64_seq(&q->put, advance(q->put, units(q->put),
+                                     sizeof *r + padded(len)));
+    MP_FAULT("queue.put.committed");
+  }
+  mp__lock_drop(&q->put_lock);
+  return rc;
+}
+
+/* One long message is always let in, however long. */
+static int long_fits(struct mp__queue *q, uint64_t len,
+                     struct mp__full *full) {
+  uint64_t got = mp__load64_seq(&q->long_got);
+  uint64_t put = mp__load64_seq(&q->long_put);
+
+  if (put == got || put - got + len <= q->max_long)
+    return 0;
+  return full_on(full, &q->long_got, got);
+}
+
+/* The parcel's count passes from our ledger to the queue. */
+static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
+                      struct mp__full *full) {
+  struct mp__txn t;
+  struct record *r;
+  int rc;
+
+  (void)mp__lock_take(&q->put_lock);
+  rc = long_fits(q, len, full);
+  if (rc == 0)
+    rc = reserve(q, sizeof(uint64_t), &r, full);
+  if (rc == 0) {
+    uint64_t name = MP_REF_ID(parcel);
+
+    r->len = sizeof name;
+    r->kind = PARCEL;
+    memcpy(r + 1, &name, sizeof name);
+    mp__begin(&t);
+    mp__pass(&t, mp__me(), parcel);
+    mp__set(&t, &q->long_put, q->long_put + len);
+    mp__set(&t, &q->put, advance(q->put, units(q->put),
+                                 sizeof *r + sizeof name));
+    mp__end(&t);
+    MP_FAULT("queue.put.parcel");
+  }
+  mp__lock_drop(&q->put_lock);
+  return rc;
+}
+
+int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
+                  struct mp__full *full) {
+  size_t len = mp__out_len(out);
+  mp_ref parcel;
+  int rc;
+
+  if (len <= MP_INLINE_MAX && out->nrefs == 0) {
+    rc = put_short(q, out, len, full);
+  } else {
+    /* Looked for before the copy, and again with the lock: two producers may
+     * see the same room, and the second then copies in vain. */
+    rc = long_fits(q, len, full);
+    if (rc == 0)
+      rc = mp__parcel_new(out, &parcel);
+    if (rc < 0)
+      return rc;
+    rc = put_parcel(q, parcel, len, full);
+    if (rc < 0)
+      mp_ref_close(&parcel);
+  }
+  if (rc == 0) {
+    wake(&q->item_sleepers, &q->item_seq, 1);
+    mp__bell_ring(&q->bell);
+  }
+  return rc;
+}
+
+/* Get */
+
+/* The first segment is used up: go on in the next, keep this one as the spare
+ * or free it.  Get lock held. */
+static void leave_segment(struct mp__queue *q) {
+  struct segment *s = mp__at(q->get_seg);
+  struct mp__txn t;
+
+  mp__begin(&t);
+  mp__set(&t, &q->get, q->get >> 32 << 32);
+  mp__set(&t, &q->get_seg, s->next);
+  if (q->spare == 0 && s->len >= LAST_SEG / 2)
+    mp__set(&t, &q->spare, q->get_seg);
+  else
+    mp__free(&t, q->get_seg);
+  mp__end(&t);
+  MP_FAULT("queue.get.segment");
+}
+
+/* Take a parcel into our ledger. */
+static int get_parcel(struct mp__queue *q, struct record *r,
+                      struct mp_msg *m) {
+  struct mp__txn t;
+  struct mp__parcel *p;
+  uint64_t name;
+  mp_ref held;
+  int rc;
+
+  memcpy(&name, r + 1, sizeof name);
+  p = mp__at(name);
+  mp__begin(&t);
+  rc = mp__hold(&t, mp__me(), name, &held);
+  if (rc < 0) {
+    mp__abort(&t);
+    return rc;
+  }
+  mp__set(&t, &q->long_got, q->long_got + p->len);
+  mp__set(&t, &q->get, advance(q->get, units(q->get),
+                               sizeof *r + sizeof name));
+  mp__end(&t);
+  mp__parcel_view(held, m);
+  return 0;
+}
+
+int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
+  struct record *r;
+  int roomy = q->max_items ? 1 : 0; /* how many producers can go on */
+  int rc = 0;
+
+  *m = MP_MSG_EMPTY;
+  (void)mp__lock_take(&q->get_lock);
+  if (mp__queue_empty(q)) {
+    mp__lock_drop(&q->get_lock);
+    return -MP_EEMPTY;
+  }
+  while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT) {
+    leave_segment(q);
+    roomy = INT32_MAX;
+  }
+  if (r->kind == PARCEL) {
+    rc = get_parcel(q, r, m);
+    roomy = INT32_MAX;
+  } else if (r->len > MP_INLINE_MAX) {
+    rc = -MP_EPROTOCOL; /* somebody wrote where nobody should */
+  } else {
+    memcpy(scratch, r + 1, r->len);
+    m->data = scratch;
+    m->len = r->len;
+    MP_FAULT("queue.get.copied");
+    mp__store64_seq(&q->get, advance(q->get, units(q->get),
+                                     sizeof *r + padded(r->len)));
+  }
+  mp__lock_drop(&q->get_lock);
+  MP_FAULT("queue.get.committed");
+  if (roomy)
+    wake(&q->room_sleepers, &q->room_seq, roomy);
+  return rc;
+}
+
+/* Taking apart; nobody else can reach the queue. */
+int mp__queue_step(struct mp__txn *t, struct mp__queue *q) {
+  struct segment *s = q->get_seg ? mp__at(q->get_seg) : NULL;
+  struct record *r;
+  uint64_t name;
+
+  if (q->bell.fd) {
+    mp__drop_word(t, &q->bell.fd);
+  } else if (q->spare) {
+    mp__free(t, q->spare);
+    mp__set(t, &q->spare, 0);
+  } else if (!s) {
+    return 0;
+  } else if (mp__queue_empty(q)) {
+    /* A mark without a message behind it: the next segment is linked. */
+    mp__set(t, &q->get, q->get >> 32 << 32);
+    mp__set(t, &q->get_seg, s->next);
+    mp__free(t, q->get_seg);
+  } else {
+    r = record_at(q->get_seg, units(q->get));
+    if (r->kind == NEXT) {
+      mp__set(t, &q->get, q->get >> 32 << 32);
+      mp__set(t, &q->get_seg, s->next);
+      mp__free(t, q->get_seg);
+    } else {
+      if (r->kind == PARCEL) {
+        memcpy(&name, r + 1, sizeof name);
+        mp__unref(t, name);
+      }
+      mp__set(t, &q->get, advance(q->get, units(q->get),
+                                  sizeof *r + padded(r->len)));
+    }
+  }
+  return 1;
+}

@@ -1,0 +1,72 @@
+/* queue.h -- messages through shared memory, for the core's files.
+ *
+ * A queue is a chain of segments.  Producers append to the last one under the
+ * put lock, consumers take from the first under the get lock; the two meet
+ * only in the counts.
+ *
+ *   put, get: count << 32 | position, the position in units of 8 bytes in the
+ *   segment that put_seg, get_seg name.  One store of such a word commits: the
+ *   message it moves past is in the queue, or out of it.  Until then nothing
+ *   has happened, so a death under a lock leaves nothing to repair.
+ *
+ * A record is 8 bytes of header and a payload padded to 8: a short message
+ * itself, the name of a parcel (long messages, and those that name objects),
+ * or the mark that the next segment follows.
+ */
+#ifndef MP_QUEUE_H
+#define MP_QUEUE_H
+
+#include "arena.h"
+
+struct mp__queue {
+  /* producers' line */
+  struct mp__lock put_lock;
+  uint32_t room_sleepers; /* producers asleep for want of room */
+  uint64_t put;           /* put lock */
+  uint64_t put_seg;       /* put lock, and big when it changes */
+  uint32_t room_seq;      /* futex: changes at each wake of a producer */
+  uint32_t max_items;     /* 0: no limit; the founder of the queue */
+  uint64_t pad0[4];
+  /* consumers' line */
+  struct mp__lock get_lock;
+  uint32_t item_sleepers; /* consumers asleep for want of an item */
+  uint64_t get;           /* get lock */
+  uint64_t get_seg;       /* get lock, and big when it changes */
+  uint32_t item_seq;      /* futex: changes at each wake of a consumer */
+  uint32_t pad1;
+  uint64_t pad2[4];
+  /* rarely written */
+  uint64_t spare;     /* an empty segment for the next producer; big */
+  uint64_t long_put;  /* bytes of parcels ever put; big */
+  uint64_t long_got;  /* ... and ever taken; big */
+  uint64_t max_long;  /* parcels stop when so many bytes lie here; founder */
+  uint32_t two_segs;  /* 1: at most two segments; founder */
+  uint32_t closed;    /* 1: nothing more comes in */
+  struct mp__bell bell; /* readable while there is something to take */
+  uint64_t pad3;
+};
+
+enum { MP__QUEUE_PIPE = 1 };
+
+int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags);
+/* What a full queue waits for: that *word differs from `seen`. */
+struct mp__full {
+  const uint64_t *word;
+  uint64_t seen;
+};
+
+/* 0, -MP_EFULL and *full, -ENOMEM...; never waits for room. */
+int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
+                  struct mp__full *full);
+/* 0, -MP_EEMPTY */
+int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch);
+uint32_t mp__queue_len(const struct mp__queue *q);
+/* Give memory back, a step a transaction; 0 when nothing is left. */
+int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
+void mp__queue_wake_all(struct mp__queue *q);
+
+static inline int mp__queue_empty(const struct mp__queue *q) {
+  return mp__load64_seq(&q->put) >> 32 == mp__load64_seq(&q->get) >> 32;
+}
+
+#endif

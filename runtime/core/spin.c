@@ -1,0 +1,37 @@
+/* spin.c -- owns the decision to poll. */
+#include "mp.h"
+
+#include "spin.h"
+#include "sys.h"
+
+#define BUDGET_MAX 4000 /* pauses; some 50 to 100 microseconds */
+#define BUDGET_MIN 100
+
+static _Thread_local int budget = BUDGET_MAX;
+
+static int may_spin(void) {
+  static int cpus; /* the same whoever writes it */
+
+  if (cpus == 0)
+    cpus = mp__sys_affinity();
+  return (int)mp__load32_rlx(&MP__HEAD->spinning) < cpus - 1;
+}
+
+int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
+  int i;
+  int hit = 0;
+
+  if (!may_spin())
+    return 0;
+  mp__add32_seq(&MP__HEAD->spinning, 1);
+  for (i = 0; i < budget && !hit; i++) {
+    mp__pause();
+    hit = ((mp__load64_rlx(word) ^ old) & mask) != 0;
+  }
+  mp__add32_seq(&MP__HEAD->spinning, (uint32_t)-1);
+  if (hit)
+    budget = budget < BUDGET_MAX / 2 ? budget * 2 : BUDGET_MAX;
+  else
+    budget = budget > BUDGET_MIN * 2 ? budget / 2 : BUDGET_MIN;
+  return hit;
+}

@@ -1,0 +1,161 @@
+/* start.c -- owns what all start methods share, and fork.
+ *
+ * Before the child exists the parent has put it into the tree (state
+ * STARTING) and filled its ledger.  The kernel writes the pid into the seat
+ * within clone, before the child runs: so a parent that is killed at any point
+ * leaves either a seat without a pid, which nobody can sit on and a sweep
+ * frees, or a process that finds its seat whole.
+ */
+#include "mp.h"
+
+#include "fault.h"
+#include "launch.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static void into_tree(struct mp__txn *t, struct mp__slot *me,
+                      struct mp__slot *s) {
+  if (me->child)
+    mp__set(t, &mp__slot_at(me->child)->younger, MP__SLOT_REF(s));
+  mp__set(t, &s->older, me->child);
+  mp__set(t, &s->younger, 0);
+  mp__set(t, &s->parent, MP__SLOT_REF(me));
+  mp__set(t, &me->child, MP__SLOT_REF(s));
+  mp__ref(t, MP__SLOT_REF(s));
+}
+
+/* A hold in the child's ledger, made by the parent. */
+static int hold_for(struct mp__txn *t, struct mp__slot *s, uint64_t name) {
+  mp_ref held;
+  int rc = mp__hold(t, s, name, &held);
+
+  if (rc == 0)
+    mp__ref(t, name);
+  return rc;
+}
+
+int mp__start_prepare(struct mp__slot *s, enum mp_method method) {
+  struct mp__slot *me = mp__me();
+  struct mp__txn t;
+  int rc = mp__arena_check();
+
+  if (rc < 0)
+    return rc;
+  mp__begin(&t);
+  rc = s->state != MP_NEW                      ? -MP_ESTARTED
+       : s->parent_name != MP__SLOT_REF(me) ? -MP_ENOTOURS
+                                               : 0;
+  if (rc < 0)
+    goto fail;
+  s->method = method;
+  if (method == MP_FORK)
+    rc = mp__ledger_copy(&t, me, s);
+  else
+    rc = hold_for(&t, s, MP__SLOT_REF(me));
+  if (rc == 0)
+    rc = hold_for(&t, s, MP__SLOT_REF(s));
+  if (rc < 0)
+    goto fail;
+  mp__set(&t, &s->state, MP_STARTING);
+  into_tree(&t, me, s);
+  mp__end(&t);
+  MP_FAULT("start.prepared");
+  return 0;
+
+fail:
+  mp__abort(&t);
+  return rc;
+}
+
+/* The child was not made: as before the call, and may be started again. */
+void mp__start_undo(struct mp__slot *s) {
+  struct mp__txn t;
+  uint64_t *e;
+  uint64_t i;
+
+  mp__begin(&t);
+  mp__set(&t, &s->state, MP_NEW);
+  mp__leave_parent(&t, s);
+  mp__commit(&t);
+  for (i = s->ledger_len; i > 1; i--) {
+    e = (uint64_t *)mp__at(s->ledger) + i - 1;
+    mp__set(&t, &s->ledger_len, i - 1);
+    if (!(*e & MP__ENTRY_FREE) && *e)
+      mp__unref(&t, *e);
+    mp__commit(&t);
+  }
+  mp__set(&t, &s->ledger_free, 0);
+  mp__end(&t);
+}
+
+/* A daemon dies with its starter.  The kernel watches the thread that started
+ * it, so a starter whose life is a thread that may end first is watched by
+ * the daemon itself, whenever it waits (family.c). */
+int mp__start_tie(const struct mp__slot *s, int parent_pid) {
+  const struct mp__slot *p = mp__slot_at(s->parent_name);
+
+  if (!(s->flags & MP_PROC_DAEMON) || p->flags & MP__PROC_GUEST)
+    return 0;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+    return -errno;
+  return getppid() == parent_pid ? 0 : -ESRCH;
+}
+
+void mp__start_child(struct mp__slot *s, void *robust_head) {
+  mp__robust_after_fork(robust_head);
+  mp__set_me(s, 0);
+  mp__server_forget();
+  MP_FAULT("start.child");
+  if (mp__start_tie(s, (int)mp__slot_at(s->parent_name)->pid) < 0)
+    _exit(1);
+  (void)mp__born(s);
+  MP_FAULT("start.born");
+  if (!freopen("/dev/null", "r", stdin))
+    (void)0; /* then it stays as it is */
+}
+
+int mp_single_threaded(void) { return mp__sys_threads() == 1; }
+
+int mp_proc_fork(mp_ref p) {
+  struct mp__slot *s = mp__at(MP_REF_ID(p));
+  void *robust = mp__robust_head();
+  int rc = mp__start_prepare(s, MP_FORK);
+
+  if (rc < 0)
+    return rc;
+  (void)fflush(NULL); /* or the child would write it once more */
+  /* With other threads the C library must bring its own locks through. */
+  rc = mp_single_threaded() ? mp__sys_clone(0, &s->pid) : -ENOSYS;
+  if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {
+    robust = NULL;
+    rc = fork();
+    if (rc < 0)
+      rc = -errno;
+    else
+      mp__store32_rel(&s->pid, (uint32_t)(rc ? rc : mp__sys_getpid()));
+  }
+  if (rc < 0) {
+    mp__start_undo(s);
+    return rc;
+  }
+  if (rc > 0)
+    return 1;
+  mp__start_child(s, robust);
+  return 0;
+}
+
+void mp_exit(int code) {
+  struct mp__slot *me = mp__me();
+
+  mp_claim(code);
+  if (me->method == MP_THREAD)
+    return;
+  (void)fflush(NULL);
+  _exit(code & 0xff);
+}

@@ -1,0 +1,84 @@
+/* sys.h -- every plain system call of the core.
+ *
+ * Each returns >= 0 or -errno and leaves errno out of it.  Short calls retry
+ * EINTR; those with a deadline return it.  Descriptors are close-on-exec from
+ * birth and never 0, 1 or 2.
+ */
+#ifndef MP_SYS_H
+#define MP_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mp_iov;
+struct pollfd;
+
+/* time */
+struct timespec;
+/* What is left until the deadline, as poll and friends want it; NULL for
+ * MP_FOREVER. */
+struct timespec *mp__sys_left(struct timespec *ts, int64_t deadline);
+
+/* descriptors */
+void mp__sys_close(int fd); /* total; keeps errno */
+int mp__sys_high(int fd);   /* the same file under a number above 2 */
+int mp__sys_dup(int fd);
+int mp__sys_socketpair(int fd[2]);
+int mp__sys_seqpacket(int fd[2]);
+int mp__sys_pipe(int fd[2]);
+int mp__sys_eventfd(unsigned initial);
+int mp__sys_memfd(const char *name);
+int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
+void mp__sys_punch(int fd, uint64_t off, uint64_t len);
+uint64_t mp__sys_inode(int fd); /* 0 when there is none */
+int mp__sys_inherit(int fd);    /* survives exec */
+int mp__sys_open_null(void);
+/* >0 ready, 0 at the deadline, -EINTR, -errno */
+int mp__sys_poll1(int fd, short events, int64_t deadline);
+/* the same for n of them; who is ready says revents */
+int mp__sys_poll(struct pollfd *list, unsigned n, int64_t deadline);
+int64_t mp__sys_read(int fd, void *to, size_t n);
+int64_t mp__sys_write(int fd, const void *from, size_t n);
+int64_t mp__sys_send(int sock, const void *from, size_t n); /* no SIGPIPE */
+int mp__sys_cloexec(int fd);
+void mp__sys_sndbuf(int sock, int bytes);
+int mp__sys_queued(int fd); /* bytes that wait to be read */
+
+/* Streams that others may share, so their flags are left alone; never SIGPIPE.
+ * On a socket never blocking (-EAGAIN), -ENOTSOCK for anything else.  writev
+ * blocks as the descriptor does. */
+int64_t mp__sys_recv(int sock, void *to, size_t n);
+int64_t mp__sys_sendv(int sock, const struct mp_iov *iov, unsigned n);
+int64_t mp__sys_writev(int fd, const struct mp_iov *iov, unsigned n);
+
+/* one descriptor with one byte over a unix socket, never blocking */
+int mp__sys_send_fd(int sock, int fd);
+int mp__sys_recv_fd(int sock);
+int mp__sys_peek_fd(int sock, unsigned at); /* the at-th byte from the head */
+
+/* processes */
+int mp__sys_getpid(void);
+int mp__sys_gettid(void);
+int mp__sys_exists(int pid);
+int mp__sys_procstat(int pid, char *state, uint64_t *start_time);
+int mp__sys_exit_status(int pid, uint64_t start_time, int *status);
+int mp__sys_pidfd_open(int pid);
+int mp__sys_pidfd_signal(int pidfd, int sig);
+int mp__sys_pidfd_status(int pidfd, int *status);
+int mp__sys_tgkill(int pid, int tid, int sig);
+/* 1 and a wait status, 0: still running; -ECHILD: not ours to wait for */
+int mp__sys_wait(int pid, int block, int *status);
+int mp__sys_threads(void); /* of this process */
+
+int mp__sys_affinity(void); /* CPUs this thread may run on */
+/* glibc's fork without its exit signal; flags of clone3, *pid is written in
+ * both before the child runs.  0 in the child, the pid, -ENOSYS... */
+int mp__sys_clone(uint64_t flags, uint32_t *pid);
+
+/* memory */
+void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
+int64_t *mp__sys_robust_list(void);
+void mp__sys_set_robust_list(void *head);
+int mp__sys_random(void *to, size_t n);
+
+#endif

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# install.sh -- does what `make install` lays out work, from there alone?
+#
+# Prints what went wrong, then "N passed, N failed".
+LUA=${LUA:-lua5.4}
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+dir=$work/usr
+passed=0
+failed=0
+
+# check TITLE COMMAND...: passed if the command succeeds
+check() {
+  local title=$1
+  shift
+  if "$@" >"$work/log" 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'install: %s\n' "$title"
+    sed 's/^/  /' "$work/log"
+  fi
+}
+
+# Do work in another process, so that all parts are needed.
+script=$work/work.lua
+cat >"$script" <<'EOF'
+local mp = require("mp")
+assert(mp == require("multiprocessing"))
+local from = debug.getinfo(mp.Process.start).source
+for _, method in ipairs({"fork", "spawn", "forkserver", "thread"}) do
+  local p = mp.get_context(method).Process(function() return 6 * 7 end)
+  assert(p:start():result() == 42, method)
+end
+print(from)
+EOF
+
+# The same in a C program that carries luamp with it.
+cat >"$work/host.c" <<'EOF'
+#include <lauxlib.h>
+#include <lualib.h>
+#include <luamp.h>
+#include <mp.h>
+#include <stdio.h>
+
+int main(void) {
+  lua_State *L = luaL_newstate();
+  int status;
+
+  luaL_openlibs(L);
+  luamp_preload(L);
+  status = luaL_dostring(
+    L, "local mp = require 'mp'\n"
+       "local p = mp.get_context('fork').Process(function() return 42 end)\n"
+       "assert(p:start():result() == 42)\n");
+  if (status != LUA_OK)
+    fprintf(stderr, "%s\n", lua_tostring(L, -1));
+  lua_close(L);
+  return status != LUA_OK || mp_cpu_count() < 1;
+}
+EOF
+
+plain_lua() (
+  export LUA_PATH="$dir/share/lua/5.4/?.lua;$dir/share/lua/5.4/?/init.lua;;"
+  export LUA_CPATH="$dir/lib/lua/5.4/?.so;;"
+  cd / && "$LUA" "$script" >"$work/from"
+)
+installed_luamp() (
+  unset LUA_PATH LUA_CPATH
+  cd / && env -i PATH=/nowhere "$dir/bin/luamp" "$script" >"$work/from"
+)
+compile() (
+  export PKG_CONFIG_PATH=$dir/lib/pkgconfig
+  # shellcheck disable=SC2046 -- words
+  "${CC:-cc}" -Wall -Werror -o "$work/host" "$work/host.c" \
+    $(pkg-config --cflags --libs luamp)
+)
+make_install() {
+  make install DEPS=no BUILD="${OUT:-build}" "$@"
+}
+staged() (
+  make_install PREFIX=/opt/luamp DESTDIR="$work/stage" &&
+    test -x "$work/stage/opt/luamp/bin/luamp" &&
+    grep -q '^prefix=/opt/luamp$' \
+      "$work/stage/opt/luamp/lib/pkgconfig/luamp.pc"
+)
+stubs_stay() {
+  ! find "$dir/share" -path '*meta*' | grep .
+}
+
+finish() {
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
+  exit
+}
+
+unset MAKEFLAGS MAKELEVEL MFLAGS
+check "make install PREFIX=dir" make_install PREFIX="$dir"
+[ "$failed" -eq 0 ] || finish
+for file in bin/luamp lib/lua/5.4/mp/core.so share/lua/5.4/mp/init.lua \
+  share/lua/5.4/multiprocessing.lua lib/libluamp.a include/luamp.h \
+  include/mp.h lib/pkgconfig/luamp.pc; do
+  check "$file is there" test -s "$dir/$file"
+done
+check "the stubs for editors are not" stubs_stay
+check "luamp works, with no path set" installed_luamp
+check "its modules are the built-in ones" grep '^@mp/' "$work/from"
+check "plain Lua works" plain_lua
+check "its modules are the installed ones" grep "^@$dir/" "$work/from"
+check "a C program builds with the .pc file" compile
+check "the C program works" "$work/host"
+check "DESTDIR is honoured" staged
+
+finish
