@@ -127,7 +127,7 @@ $(OUT)/obj/embed/modules.o: $(OUT)/modules.c runtime/embed/embed.h
 # Never unloaded: threads of ours may still be in it when a state closes.
 $(core_so): $(core_obj) $(bind_obj)
 	@mkdir -p $(@D)
-	$(LINK) -shared -Wl,-z,nodelete -o $@ $^ -lm
+	$(LINK) -shared -Wl,-z,nodelete,-z,now -o $@ $^ -lm
 
 $(library): $(core_obj) $(bind_obj) $(embed_obj)
 	@rm -f $@
@@ -135,7 +135,7 @@ $(library): $(core_obj) $(bind_obj) $(embed_obj)
 
 $(luamp): $(cmd_obj) $(library)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $(cmd_obj) $(library) $(HOST_LUA)
+	$(LINK) -Wl,-z,now -o $@ $(cmd_obj) $(library) $(HOST_LUA)
 
 $(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)
@@ -184,7 +184,7 @@ examples: all | deps-test ## every example must run and succeed
 fault: | deps-test ## allocations that fail, processes killed at every point
 	@$(MAKE) DEPS=no FLAVOUR=fault SUITES=fault suites
 
-stress: all | deps-test ## long runs under load
+stress: all $(tests) | deps-test ## long runs under load
 	@$(suites) stress
 
 asan: | deps-test ## C tests and specs with address and undefined sanitizers
@@ -214,10 +214,10 @@ run-fuzz: $(fuzzers)
 	  $$f -max_total_time=$(FUZZ_SECONDS) $$f.corpus || exit 1; done
 
 bench: all $(floor) | deps-test ## the figures, beside python3 and plain C
-	$(luamp) spec/bench/run.lua
+	$(luamp) spec/bench/run.lua $(ARGS)
 
 bench-quick: all $(floor) | deps-test ## the same, less exact
-	$(luamp) spec/bench/run.lua --quick
+	$(luamp) spec/bench/run.lua --quick $(ARGS)
 
 ##
 ## Keeping the sources in order

@@ -111,7 +111,14 @@ local suites = {
   luamp = function() return {busted(luamp)} end,
   lua = function() return {busted(plain)} end,
   fault = function() return {busted(luamp, "spec/fault")} end,
-  stress = function() return {busted(luamp, "spec/stress")} end,
+  stress = function()
+    -- The C tests, those of messages over 4 GiB included.
+    local tests = map(function(test)
+      return counted("env MP_HUGE=1 " .. test)
+    end, lines("ls " .. out .. "/test/*_test"))
+    tests[#tests + 1] = busted(luamp, "spec/stress")
+    return tests
+  end,
   examples = function()
     return map(function(example) return single(luamp .. " " .. example) end,
       lines("ls examples/*.lua"))

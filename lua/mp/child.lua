@@ -37,24 +37,18 @@ local function answer_failure(failure)
 end
 
 local function answer(results)
-  if results.n == 0 then return end
   local ok, why = pcall(life.answer, results)
   if not ok then
     answer_failure { message = why, traceback = error_types.text(why) }
   end
 end
 
---- Run the process's work; its exit code.
-local function execute(self, ready)
-  local results = table.pack(xpcall(function()
-    if ready then ready() end
-    return self:run()
-  end, note_failure))
-  if results[1] then
-    answer(table.pack(table.unpack(results, 2, results.n)))
+local function finish_run(self, ok, ...)
+  if ok then
+    if select("#", ...) > 0 then answer(table.pack(...)) end
     return 0
   end
-  local failure = as_failure(results[2])
+  local failure = as_failure((...))
   if not life.exiting then
     answer_failure(failure)
     report(self, failure)
@@ -62,10 +56,15 @@ local function execute(self, ready)
   return 1
 end
 
+--- Call f(self) as the process's work; its exit code.
+local function execute(self, f)
+  return finish_run(self, xpcall(f, note_failure, self))
+end
+
 --- The child of a fork, inside the parent's call of `start`: never returns.
 function child.forked(self)
   life.own_exit(life.leave)
-  local code = execute(self)
+  local code = execute(self, self.run)
   life.finish()
   life.leave(code)
 end
@@ -85,6 +84,7 @@ local function work(moved)
     take_setup(life.plan(1), moved)
     proc.take_work(self, life.plan(2))
     life.setting_up = false
+    return self:run()
   end)
   life.setting_up = false
   return code

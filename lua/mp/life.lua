@@ -32,12 +32,18 @@ function life.close_and_exit(code)
   system_exit(code, true)
 end
 
+--- How this process leaves: nil as the system does, else leave(code, close).
+local leave_by
+
 --- Let os.exit come to the end of the process as a return does: children
 --- joined, daemons ended, then `leave(code, close)`.
 function life.own_exit(leave)
-  os.exit = function(code, close) -- luacheck: ignore
-    life.finish()
-    leave(exit_code(code), close)
+  leave_by = leave
+  if os.exit == system_exit then
+    os.exit = function(code, close) -- luacheck: ignore
+      life.finish()
+      leave_by(exit_code(code), close)
+    end
   end
 end
 

@@ -226,7 +226,8 @@ function START.fork(self)
     error("start: a process that is a thread cannot fork; use another method",
       0)
   end
-  if core.proc_fork(self) then require("mp.child").forked(self) end
+  local child = require "mp.child" -- before: the child shall load nothing
+  if core.proc_fork(self) then child.forked(self) end
 end
 
 function START.spawn(self)

@@ -25,7 +25,6 @@ int lmp_codec_encode(lua_State *L) {
   struct lmp_enc *e;
 
   luaL_checkany(L, 1);
-  lua_settop(L, 1);
   p = lmp_pack(L, 1, LMP_NOREFS, NULL);
   e = (struct lmp_enc *)p;
   e->busy = 1;
@@ -47,7 +46,6 @@ int lmp_codec_decode(lua_State *L) {
     luaL_typeerror(L, 1, "string");
   if (lua_isboolean(L, 2) && !lua_toboolean(L, 2))
     flags = LMP_NOCODE;
-  lua_settop(L, 1);
   s = lua_tolstring(L, 1, &len);
   if (lmp_unpack(L, s, len, NULL, 0, flags))
     return 1;

@@ -73,10 +73,8 @@ static void put_long(struct lmp_enc *e, int idx, const char *s, size_t len) {
   lmp__piece(e, s, len);
 }
 
-void lmp__put_string(struct lmp_enc *e, int idx) {
-  size_t len;
-  const char *s = lua_tolstring(e->L, idx, &len);
-
+/* The string at idx: s, of len bytes. */
+static void put_bytes(struct lmp_enc *e, int idx, const char *s, size_t len) {
   if (len <= LMP_SHORT_MAX) {
     unsigned char *at = lmp__room(e, len + 1);
     at[0] = (unsigned char)(LMP_T_SHORT + len);
@@ -89,6 +87,13 @@ void lmp__put_string(struct lmp_enc *e, int idx) {
   } else {
     put_long(e, idx, s, len);
   }
+}
+
+void lmp__put_string(struct lmp_enc *e, int idx) {
+  size_t len;
+  const char *s = lua_tolstring(e->L, idx, &len);
+
+  put_bytes(e, idx, s, len);
 }
 
 /* ---- tables ---- */
@@ -341,7 +346,7 @@ static void put_key(struct lmp_enc *e) {
   }
   if (len <= LMP_SHORT_MAX && e->nkeys < LMP_KEYS)
     *k = (struct lmp_key){s, e->epoch, e->nkeys++};
-  lmp__put_string(e, -2);
+  put_bytes(e, -2, s, len);
 }
 
 static int step_pairs(struct lmp_enc *e, struct lmp_frame *f) {

@@ -271,7 +271,7 @@ struct lmp_dframe {
   size_t n;
   int slot;
   unsigned char kind;  /* enum lmp_kind */
-  unsigned char phase; /* pairs: 0 between, 1 key, 2 value */
+  unsigned char phase; /* pairs: 0 between, 1, 2 key, 3 value */
   unsigned char meta;  /* table: a metatable follows; 2 it is a reference */
   unsigned char pairs; /* dense: pairs follow */
   uint32_t number;     /* of the object */

@@ -423,26 +423,36 @@ static int close_pairs(struct lmp_dec *d, struct lmp_dframe *f) {
   return lmp__get(d);
 }
 
-/* A key on top, or what becomes one. */
-static int get_key(struct lmp_dec *d) {
-  unsigned tag = d->at < d->end ? *d->at : LMP_T_END;
-  int rc;
+static int get_key_back(struct lmp_dec *d) {
+  d->item = d->at;
+  if (left(d) < 2 || d->at[1] >= d->nkeys)
+    return lmp__bad(d, "bad reference to a key");
+  lua_rawgeti(d->L, d->base + LMP_D_KEYS, d->at[1] + 1);
+  d->at += 2;
+  return LMP_DONE;
+}
 
-  if (tag == LMP_T_KEY) {
-    d->item = d->at;
-    if (left(d) < 2 || d->at[1] >= d->nkeys)
-      return lmp__bad(d, "bad reference to a key");
-    lua_rawgeti(d->L, d->base + LMP_D_KEYS, d->at[1]);
-    d->at += 2;
-    return LMP_DONE;
-  }
-  rc = lmp__get(d);
-  if (rc == LMP_DONE && d->nkeys < d->keys_wanted && tag >= LMP_T_SHORT &&
-      tag < LMP_T_TABLE) {
+static int get_short_key(struct lmp_dec *d) {
+  if (lmp__get(d) != LMP_DONE)
+    return LMP_BAD;
+  if (d->nkeys < d->keys_wanted) {
     lua_pushvalue(d->L, -1);
-    lua_rawseti(d->L, d->base + LMP_D_KEYS, d->nkeys++);
+    lua_rawseti(d->L, d->base + LMP_D_KEYS, ++d->nkeys);
   }
-  return rc;
+  return LMP_DONE;
+}
+
+/* Read a key.  phase 2: it is good; 1: that must be looked at. */
+static int get_key(struct lmp_dec *d, struct lmp_dframe *f) {
+  unsigned tag = d->at < d->end ? *d->at : LMP_T_END;
+
+  f->phase = 2;
+  if (tag >= LMP_T_SHORT && tag < LMP_T_TABLE)
+    return get_short_key(d);
+  if (tag == LMP_T_KEY)
+    return get_key_back(d);
+  f->phase = 1;
+  return lmp__get(d);
 }
 
 static int step_pairs(struct lmp_dec *d, struct lmp_dframe *f) {
@@ -455,15 +465,14 @@ static int step_pairs(struct lmp_dec *d, struct lmp_dframe *f) {
         d->at++;
         break;
       }
-      f->phase = 1;
-      rc = get_key(d);
+      rc = get_key(d, f);
       if (rc != LMP_DONE)
         return rc;
     }
-    if (f->phase == 1) {
-      if (is_bad_key(L))
+    if (f->phase < 3) {
+      if (f->phase == 1 && is_bad_key(L))
         return lmp__bad(d, "a key that is nil or NaN");
-      f->phase = 2;
+      f->phase = 3;
       rc = lmp__get(d);
       if (rc != LMP_DONE)
         return rc;
@@ -662,7 +671,7 @@ int lmp_unpack(lua_State *L, const char *data, size_t len,
   } else {
     push_why(&d);
   }
-  lua_replace(L, d.base + 1);
+  lua_copy(L, -1, d.base + 1);
   lua_settop(L, d.base + 1);
   return ok;
 }

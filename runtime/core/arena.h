@@ -67,6 +67,7 @@ struct mp__head {
   uint64_t journal[2 * MP__TXN_MAX];
 
   uint64_t nslots;     /* seats ever used; big */
+  uint64_t seats_end;  /* end of the table's part that is backed; big */
   uint64_t free_first; /* offset of the seat to be used next, 0: none; big */
   uint64_t free_last;  /* seats are reused in turn (FIFO); big */
 

@@ -21,6 +21,7 @@
 #define FIRST_NAP_NS 20000000 /* before one looks for deaths at all */
 #define NAP_NS 500000000
 #define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
+#define LEDGER_STEP 8         /* entries let go of in one transaction */
 #define NODE_OFFSET (-32)     /* the C library's futex word from its node */
 
 static struct mp__slot *process_me;
@@ -96,13 +97,11 @@ static void life_link(struct mp__slot *s, uint64_t *head) {
 
 int mp__born(struct mp__slot *s) {
   uint64_t *head = mp__robust_head();
-  char state;
   struct mp__txn t;
 
   s->tid = (uint32_t)mp__sys_gettid();
   mp__store32_rel(&s->pid, (uint32_t)mp__sys_getpid());
-  if (s->method != MP_THREAD)
-    (void)mp__sys_procstat((int)s->pid, &state, &s->start_time);
+  s->born = mp__sys_ticks();
   mp__begin(&t);
   mp__set(&t, &s->state, MP_RUNNING);
   if (!head)
@@ -138,7 +137,7 @@ static int process_exists(struct mp__slot *s) {
     return 0;
   if (state == 'Z' || state == 'X')
     return 0;
-  return s->start_time == 0 || start == s->start_time;
+  return s->born == 0 || start <= s->born;
 }
 
 int mp__slot_dead(struct mp__slot *s) {
@@ -156,8 +155,7 @@ int mp__slot_verify(struct mp__slot *s) {
     return mp__slot_dead(s);
   if (s->pid == 0 || s->state == MP_NEW)
     return 0;
-  if (life == 0 && s->start_time == 0 ? mp__sys_exists((int)s->pid)
-                                      : process_exists(s))
+  if (process_exists(s))
     return 0;
   /* The kernel never got to the robust list. */
   while (!mp__cas32_seq(&s->life.life, &life,
@@ -176,10 +174,19 @@ static void slot_init(struct mp__slot *s, uint64_t type) {
   s->obj.type = type;
 }
 
-static int slot_back(uint64_t off) {
-  uint64_t page = off & ~(uint64_t)4095;
+#define SEATS_AT_ONCE 16384 /* bytes of the table backed at a time */
 
-  return mp__back(page, ((off + MP__SLOT_SIZE - 1) & ~(uint64_t)4095) + 4096);
+static int back_seat(struct mp__txn *t, uint64_t off) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t end = mp__peek(t, &h->seats_end);
+  int rc;
+
+  if (off + MP__SLOT_SIZE <= end)
+    return 0;
+  rc = mp__back(end, end + SEATS_AT_ONCE);
+  if (rc == 0)
+    mp__set(t, &h->seats_end, end + SEATS_AT_ONCE);
+  return rc;
 }
 
 int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
@@ -199,7 +206,7 @@ int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
     if (n + 1 >= h->max_slots)
       return -EAGAIN;
     off = MP__SLOTS + (n + 1) * MP__SLOT_SIZE; /* seat 0 stays empty */
-    rc = slot_back(off);
+    rc = back_seat(t, off);
     if (rc < 0)
       return rc;
     s = mp__slot_at(off);
@@ -243,9 +250,10 @@ static int found(void) {
 
   if (rc < 0)
     return rc;
-  rc = slot_back(MP__SLOTS);
+  rc = mp__back(MP__SLOTS, MP__SLOTS + SEATS_AT_ONCE);
   if (rc < 0)
     return rc;
+  MP__HEAD->seats_end = MP__SLOTS + SEATS_AT_ONCE;
   first = mp__slot_at(MP__SLOTS);
   first->gen = 1;
   process_me = first; /* locks as seat 0 until it sits */
@@ -289,16 +297,6 @@ static void sweep_sleeper(struct mp__slot *s) {
   (void)mp__add32_seq(mp__at(off), (uint32_t)-1);
 }
 
-/* The last entry that is in use; big lock held. */
-static uint64_t last_entry(struct mp__slot *s) {
-  uint64_t *e = s->ledger ? mp__at(s->ledger) : NULL;
-  uint64_t i = s->ledger_len;
-
-  while (e && i > 1 && (e[i - 1] & MP__ENTRY_FREE || e[i - 1] == 0))
-    i--;
-  return i;
-}
-
 void mp__leave_parent(struct mp__txn *t, struct mp__slot *s) {
   struct mp__slot *p = mp__slot_at(mp__peek(t, &s->parent));
   uint64_t older = mp__peek(t, &s->older);
@@ -318,24 +316,35 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s) {
   mp__unref(t, MP__SLOT_REF(s));
 }
 
-/* One step, one transaction; 0 when nothing is left to do. */
-static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
-  uint64_t i = last_entry(s);
-  uint64_t *e;
+/* Let go of the last entries of a ledger, as many as fit a transaction well;
+ * 0 when there are none.  The owner is dead, or was never born. */
+int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
+  uint64_t *e = s->ledger ? mp__at(s->ledger) : NULL;
+  uint64_t i = e ? s->ledger_len : 0;
+  int n = 0;
 
-  if (i > 1) {
-    e = (uint64_t *)mp__at(s->ledger) + i - 1;
-    mp__set(t, &s->ledger_len, i - 1);
-    mp__set(t, &s->ledger_free, 0);
-    if (i == 2) /* the very last may be its hold on itself */
-      mp__set(t, &s->flags, s->flags | (s->child ? 0 : MP__PROC_SWEPT));
-    mp__unref(t, *e);
-    return 1;
-  }
+  for (; i > 1 && n < LEDGER_STEP; i--)
+    if (!(e[i - 1] & MP__ENTRY_FREE) && e[i - 1]) {
+      mp__unref(t, e[i - 1]);
+      n++;
+    }
+  if (i == s->ledger_len || !e)
+    return 0;
+  mp__set(t, &s->ledger_len, i);
+  mp__set(t, &s->ledger_free, 0);
+  return 1;
+}
+
+/* One step, one transaction; 0 when it was the last.  After it the seat may
+ * be another's: the last entry to go is often its hold on itself. */
+static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
   if (s->child) {
     mp__leave_parent(t, mp__slot_at(s->child));
     return 1;
   }
+  if (s->ledger_len > LEDGER_STEP + 1)
+    return mp__ledger_step(t, s);
+  (void)mp__ledger_step(t, s);
   mp__set(t, &s->flags, s->flags | MP__PROC_SWEPT);
   return 0;
 }
@@ -363,7 +372,6 @@ void mp__sweep(struct mp__slot *s) {
   }
   mp__add32_seq(&MP__HEAD->deaths, 1);
   mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
-  mp__futex_wake(&s->life.life, INT32_MAX);
   mp__collect();
 }
 

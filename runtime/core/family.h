@@ -39,7 +39,9 @@ struct mp__life {
 struct mp__slot {
   struct mp__obj obj;
   struct mp__life life;
-  uint64_t start_time; /* of the process, clock ticks since boot; itself */
+  uint64_t born;       /* clock ticks since boot, no earlier than the start of
+                          the process and earlier than any heir of its pid's;
+                          itself */
   uint64_t gen;        /* lives of this seat; big */
   uint64_t state;      /* enum mp_state; big */
   uint64_t flags;      /* MP_PROC_DAEMON, MP__PROC_*; big */
@@ -50,7 +52,7 @@ struct mp__slot {
   uint32_t nchild;     /* for default names; the process itself */
   uint32_t tid;        /* of the thread its life hangs on; itself */
   uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
-  uint32_t pad;
+  uint32_t sent;       /* the last signal of ours that ends it; anyone */
   uint64_t waiting;    /* offset of the sleeper count we are part of, or 0 */
   /* the family tree; big */
   uint64_t parent;     /* seat of the starter, 0: orphan or first */
@@ -108,6 +110,7 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
 int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
                     struct mp__slot *to);
 
+int mp__ledger_step(struct mp__txn *t, struct mp__slot *s);
 void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
@@ -164,5 +167,7 @@ void mp__pipe_gone(uint64_t name);
 
 /* proc.c */
 void mp__proc_bury(struct mp__slot *s, int code, int final);
+int mp__exit_of(int status);       /* of a wait status: N, or -signal */
+int mp__exit_code(uint32_t word);  /* of an exit word that is not 0 */
 
 #endif

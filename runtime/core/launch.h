@@ -16,6 +16,12 @@ int mp__start_tie(const struct mp__slot *s, int parent_pid);
 /* spawn.c */
 int mp__spawn(struct mp__slot *s, const char *const *argv, int sock);
 
+/* child.c */
+void mp__child_note(struct mp__slot *s); /* one that others might wait for */
+void mp__child_forget_all(void);
+/* Our own child: 1 when it is over and buried, 0 when it runs; -EINTR */
+int mp__child_reap(struct mp__slot *s, int block);
+
 /* server.c */
 void mp__server_close(void);  /* of the calling member */
 void mp__server_forget(void); /* in a forked child: the parent's */

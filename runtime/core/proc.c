@@ -191,9 +191,11 @@ static uint32_t exit_word(int code, uint32_t how) {
   return how | (uint32_t)(code + 256);
 }
 
-static int code_of(int status) {
+int mp__exit_of(int status) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
+
+int mp__exit_code(uint32_t word) { return (int)(word & 0xffff) - 256; }
 
 static void set_exit(struct mp__slot *s, uint32_t word) {
   uint32_t seen = 0;
@@ -201,7 +203,8 @@ static void set_exit(struct mp__slot *s, uint32_t word) {
   /* What the kernel said stands; a claim gives way to it. */
   while (!(seen & MP__EXIT_FINAL) && !mp__cas32_seq(&s->exit, &seen, word))
     ;
-  mp__futex_wake(&s->exit, INT32_MAX);
+  if (s->method == MP_THREAD)
+    mp__futex_wake(&s->exit, INT32_MAX);
   mp__bell_ring(&s->obj.bell);
 }
 
@@ -238,38 +241,13 @@ static int learn_exit(struct mp__slot *s) {
 
   word = mp__load32_acq(&s->exit);
   if (word & MP__EXIT_FINAL)
-    return (int)(word & 0xffff) - 256;
-  if (mp__sys_exit_status((int)s->pid, s->start_time, &status) == 0)
-    return code_of(status);
+    return mp__exit_code(word);
+  if (mp__sys_exit_status((int)s->pid, s->born, &status) == 0)
+    return mp__exit_of(status);
   word = mp__load32_acq(&s->exit); /* its parent may just have waited */
   if (word & (MP__EXIT_FINAL | MP__EXIT_CLAIMED))
-    return (int)(word & 0xffff) - 256;
-  return MP__EXIT_LOST;
-}
-
-/* Somebody else waited for our child: the host, with __WALL, or init. */
-static void bury_lost(struct mp__slot *s) {
-  uint32_t word = mp__load32_acq(&s->exit);
-
-  mp__proc_bury(s, word ? (int)(word & 0xffff) - 256 : MP__EXIT_LOST, 0);
-}
-
-/* Our own child: 1 when it is over and buried, 0 when it runs. */
-static int reap(struct mp__slot *s, int block) {
-  int status = 0;
-  int rc;
-
-  if (ended(s))
-    return 1;
-  rc = mp__sys_wait((int)s->pid, block, &status);
-  if (rc == 1)
-    mp__proc_bury(s, code_of(status), 1);
-  else if (rc == -ECHILD) {
-    if (!ended(s))
-      bury_lost(s);
-    rc = 1;
-  }
-  return rc;
+    return mp__exit_code(word);
+  return s->sent ? -(int)s->sent : MP__EXIT_LOST;
 }
 
 /* A descriptor of the process, or -ESRCH when it is gone. */
@@ -286,7 +264,7 @@ static int open_pidfd(struct mp__slot *s) {
   if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
     return fd;
   if (mp__sys_procstat((int)s->pid, &state, &start) == 0 &&
-      (start == s->start_time || !s->start_time))
+      (start <= s->born || !s->born))
     return fd; /* a zombie, or it has called exec */
   mp__sys_close(fd);
   return -ESRCH;
@@ -308,7 +286,7 @@ static int join_thread(struct mp__slot *s, int64_t deadline) {
   if (is_mine(s) && !ended(s)) {
     uint32_t word = mp__load32_acq(&s->exit);
 
-    mp__proc_bury(s, word ? (int)(word & 0xffff) - 256 : MP__EXIT_LOST, 1);
+    mp__proc_bury(s, word ? mp__exit_code(word) : MP__EXIT_LOST, 1);
   }
   return 0;
 }
@@ -343,15 +321,15 @@ int mp_proc_join(mp_ref p, int64_t deadline) {
   if (!is_mine(s))
     return join_by_fd(s, deadline);
   if (deadline == MP_FOREVER) {
-    rc = reap(s, 1);
+    rc = mp__child_reap(s, 1);
     return rc < 0 ? rc : 0;
   }
-  rc = reap(s, 0);
+  rc = mp__child_reap(s, 0);
   if (rc != 0)
     return rc < 0 ? rc : 0;
   rc = join_by_fd(s, deadline);
   if (rc == 0)
-    (void)reap(s, 1);
+    (void)mp__child_reap(s, 1);
   return rc;
 }
 
@@ -383,7 +361,7 @@ int mp_proc_alive(mp_ref p) {
   if (s == mp__me())
     return 1;
   if (is_mine(s) && s->method != MP_THREAD)
-    return reap(s, 0) == 0;
+    return mp__child_reap(s, 0) == 0;
   return !over(s);
 }
 
@@ -410,6 +388,8 @@ int mp_proc_signal(mp_ref p, int sig) {
   fd = open_pidfd(s);
   if (fd < 0)
     return fd == -ESRCH ? 0 : fd;
+  if (sig == SIGTERM || sig == SIGKILL)
+    mp__store32_rel(&s->sent, (uint32_t)sig);
   rc = mp__sys_pidfd_signal(fd, sig);
   mp__sys_close(fd);
   return rc == -ESRCH ? 0 : rc;

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define TAG 63u
+#define COPY_STEP 16 /* words: the journal is searched for each */
 
 static struct mp__obj *obj_of(uint64_t name) {
   return mp__at(name & ~(uint64_t)TAG);
@@ -173,7 +174,7 @@ int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
     if (!(src[i] & MP__ENTRY_FREE))
       mp__ref(t, src[i]);
     mp__set(t, &dst[i], src[i]);
-    if (t->n > MP__TXN_MAX / 2)
+    if (t->n >= COPY_STEP)
       mp__commit(t);
   }
   mp__set(t, &to->ledger_free, from->ledger_free);
@@ -278,14 +279,9 @@ static int slot_step(struct mp__txn *t, struct mp__slot *s) {
     mp__drop_word(t, &s->plan);
   else if (s->answer)
     mp__drop_word(t, &s->answer);
-  else if (s->ledger_len > 1) { /* its own end was never swept */
-    uint64_t i = s->ledger_len - 1;
-    uint64_t e = ((uint64_t *)mp__at(s->ledger))[i];
-
-    mp__set(t, &s->ledger_len, i);
-    if (!(e & MP__ENTRY_FREE) && e)
-      mp__unref(t, e);
-  } else {
+  else if (mp__ledger_step(t, s)) /* its own end was never swept */
+    return 1;
+  else {
     if (s->ledger)
       mp__free(t, s->ledger);
     mp__set(t, &s->ledger, 0);

@@ -121,8 +121,10 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
     if (rc < 0)
       break;
     rc = converse(&q);
-    if (mp__load32_acq(&s->pid) != 0)
+    if (mp__load32_acq(&s->pid) != 0) {
+      mp__child_note(s);
       return 0; /* forked, whatever became of the answer */
+    }
     if (rc != -EPIPE)
       break;
     bury_server();

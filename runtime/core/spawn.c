@@ -152,6 +152,7 @@ int mp__spawn(struct mp__slot *s, const char *const *argv, int sock) {
     mp__start_undo(s);
     return rc;
   }
+  mp__child_note(s);
   return 0;
 }
 

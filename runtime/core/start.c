@@ -76,21 +76,17 @@ fail:
 /* The child was not made: as before the call, and may be started again. */
 void mp__start_undo(struct mp__slot *s) {
   struct mp__txn t;
-  uint64_t *e;
-  uint64_t i;
 
   mp__begin(&t);
   mp__set(&t, &s->state, MP_NEW);
   mp__leave_parent(&t, s);
   mp__commit(&t);
-  for (i = s->ledger_len; i > 1; i--) {
-    e = (uint64_t *)mp__at(s->ledger) + i - 1;
-    mp__set(&t, &s->ledger_len, i - 1);
-    if (!(*e & MP__ENTRY_FREE) && *e)
-      mp__unref(&t, *e);
+  while (mp__ledger_step(&t, s))
     mp__commit(&t);
+  if (s->ledger) {
+    mp__free(&t, s->ledger);
+    mp__set(&t, &s->ledger, 0);
   }
-  mp__set(&t, &s->ledger_free, 0);
   mp__end(&t);
 }
 
@@ -111,13 +107,13 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   mp__robust_after_fork(robust_head);
   mp__set_me(s, 0);
   mp__server_forget();
+  mp__child_forget_all();
   MP_FAULT("start.child");
   if (mp__start_tie(s, (int)mp__slot_at(s->parent_name)->pid) < 0)
     _exit(1);
   (void)mp__born(s);
   MP_FAULT("start.born");
-  if (!freopen("/dev/null", "r", stdin))
-    (void)0; /* then it stays as it is */
+  mp__sys_null_stdin();
 }
 
 int mp_single_threaded(void) { return mp__sys_threads() == 1; }
@@ -125,6 +121,7 @@ int mp_single_threaded(void) { return mp__sys_threads() == 1; }
 int mp_proc_fork(mp_ref p) {
   struct mp__slot *s = mp__at(MP_REF_ID(p));
   void *robust = mp__robust_head();
+  int quiet = 1; /* no exit signal: nobody else can wait for it */
   int rc = mp__start_prepare(s, MP_FORK);
 
   if (rc < 0)
@@ -133,6 +130,7 @@ int mp_proc_fork(mp_ref p) {
   /* With other threads the C library must bring its own locks through. */
   rc = mp_single_threaded() ? mp__sys_clone(0, &s->pid) : -ENOSYS;
   if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {
+    quiet = 0;
     robust = NULL;
     rc = fork();
     if (rc < 0)
@@ -144,8 +142,11 @@ int mp_proc_fork(mp_ref p) {
     mp__start_undo(s);
     return rc;
   }
-  if (rc > 0)
+  if (rc > 0) {
+    if (!quiet)
+      mp__child_note(s);
     return 1;
+  }
   mp__start_child(s, robust);
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -179,10 +181,14 @@ int64_t mp__sys_send(int sock, const void *from, size_t n) {
   return rc < 0 ? -errno : rc;
 }
 
-int mp__sys_open_null(void) {
-  int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+void mp__sys_null_stdin(void) {
+  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-  return fd < 0 ? -errno : fd;
+  if (fd > 0) {
+    (void)dup2(fd, 0);
+    (void)close(fd);
+  }
+  __fpurge(stdin);
 }
 
 int mp__sys_poll1(int fd, short events, int64_t deadline) {
@@ -395,23 +401,33 @@ int mp__sys_procstat(int pid, char *state, uint64_t *start_time) {
 }
 
 /* The wait status of a process that somebody else has yet to wait for. */
-int mp__sys_exit_status(int pid, uint64_t start_time, int *status) {
+int mp__sys_exit_status(int pid, uint64_t born, int *status) {
   char buf[1024];
   char *f;
   int rc = read_stat(pid, buf, sizeof buf, &f);
 
   if (rc < 0)
     return rc;
-  if (f[2] != 'Z' || (start_time && stat_field(f, 22) != start_time))
+  if (f[2] != 'Z' || (born && stat_field(f, 22) > born))
     return -ESRCH;
   *status = (int)stat_field(f, 52);
   return 0;
+}
+
+uint64_t mp__sys_ticks(void) {
+  struct timespec ts;
+  uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+
+  (void)clock_gettime(CLOCK_BOOTTIME, &ts);
+  return (uint64_t)ts.tv_sec * hz + (uint64_t)ts.tv_nsec * hz / SECOND;
 }
 
 int mp__sys_threads(void) {
   char buf[1024];
   char *f;
 
+  if (__libc_single_threaded)
+    return 1;
   if (read_stat(getpid(), buf, sizeof buf, &f) < 0)
     return -1;
   return (int)stat_field(f, 20);
@@ -488,6 +504,21 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   a.child_tid = (uint64_t)(uintptr_t)tid;
   rc = syscall(SYS_clone3, &a, sizeof a);
   return rc < 0 ? -errno : (int)rc;
+}
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+int mp__sys_wait_fd(int pidfd, int block, int *status) {
+  siginfo_t si;
+
+  si.si_pid = 0;
+  if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &si,
+             WEXITED | __WALL | (block ? 0 : WNOHANG)) < 0)
+    return -errno;
+  *status = si.si_code == CLD_EXITED ? si.si_status << 8 : si.si_status;
+  return si.si_pid != 0;
 }
 
 /* Memory */

@@ -32,7 +32,7 @@ int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
 void mp__sys_punch(int fd, uint64_t off, uint64_t len);
 uint64_t mp__sys_inode(int fd); /* 0 when there is none */
 int mp__sys_inherit(int fd);    /* survives exec */
-int mp__sys_open_null(void);
+void mp__sys_null_stdin(void); /* and forget what stdio has read ahead */
 /* >0 ready, 0 at the deadline, -EINTR, -errno */
 int mp__sys_poll1(int fd, short events, int64_t deadline);
 /* the same for n of them; who is ready says revents */
@@ -61,13 +61,16 @@ int mp__sys_getpid(void);
 int mp__sys_gettid(void);
 int mp__sys_exists(int pid);
 int mp__sys_procstat(int pid, char *state, uint64_t *start_time);
-int mp__sys_exit_status(int pid, uint64_t start_time, int *status);
+/* `born`: of a process that started no later, in ticks; 0: of any */
+int mp__sys_exit_status(int pid, uint64_t born, int *status);
+uint64_t mp__sys_ticks(void); /* since boot, as /proc counts them */
 int mp__sys_pidfd_open(int pid);
 int mp__sys_pidfd_signal(int pidfd, int sig);
 int mp__sys_pidfd_status(int pidfd, int *status);
 int mp__sys_tgkill(int pid, int tid, int sig);
 /* 1 and a wait status, 0: still running; -ECHILD: not ours to wait for */
 int mp__sys_wait(int pid, int block, int *status);
+int mp__sys_wait_fd(int pidfd, int block, int *status); /* likewise */
 int mp__sys_threads(void); /* of this process */
 
 int mp__sys_affinity(void); /* CPUs this thread may run on */

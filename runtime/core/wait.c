@@ -1,4 +1,8 @@
-/* wait.c -- owns one wait for any number of descriptors. */
+/* wait.c -- owns one wait for any number of descriptors.
+ *
+ * Ready is what would not block a reader: bytes, the end, an error.  Nothing
+ * is kept between calls; a descriptor may be in the list more than once.
+ */
 #include "mp.h"
 
 #include "sys.h"
@@ -9,32 +13,38 @@
 
 #define ON_STACK 64
 
-static int mark(struct mp_poll *list, const struct pollfd *p, unsigned n) {
-  int found = 0;
+/* A negative descriptor would be passed over by the kernel, silently. */
+static int ask(struct mp_poll *list, struct pollfd *p, unsigned n) {
   unsigned i;
 
   for (i = 0; i < n; i++) {
+    if (list[i].fd < 0)
+      return -EBADF;
+    p[i] = (struct pollfd){list[i].fd, POLLIN, 0};
+    list[i].ready = 0;
+  }
+  return 0;
+}
+
+static int answer(struct mp_poll *list, const struct pollfd *p, unsigned n) {
+  int found = 0;
+  unsigned i;
+
+  for (i = 0; i < n; i++)
     if (p[i].revents & POLLNVAL)
       return -EBADF;
-    list[i].ready = p[i].revents != 0; /* a hangup and an error count too */
-    found += list[i].ready;
-  }
+  for (i = 0; i < n; i++)
+    found += list[i].ready = p[i].revents != 0;
   return found;
 }
 
 static int poll_all(struct mp_poll *list, struct pollfd *p, unsigned n,
                     int64_t deadline) {
-  struct timespec ts;
-  unsigned i;
+  int rc = ask(list, p, n);
 
-  for (i = 0; i < n; i++) {
-    p[i].fd = list[i].fd;
-    p[i].events = POLLIN;
-    p[i].revents = 0;
-  }
-  if (ppoll(p, n, mp__sys_left(&ts, deadline), NULL) < 0)
-    return -errno;
-  return mark(list, p, n);
+  if (rc == 0)
+    rc = mp__sys_poll(p, n, deadline);
+  return rc > 0 ? answer(list, p, n) : rc;
 }
 
 int mp_poll(struct mp_poll *list, unsigned n, int64_t deadline) {

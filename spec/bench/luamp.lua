@@ -1,0 +1,172 @@
+-- luamp luamp.lua NAME [SCALE]: the workloads as a program of ours does them.
+-- Prints one number: the value of one run (a rate unless the name says else).
+
+package.path = "spec/bench/?.lua;" .. package.path
+local mp = require "mp"
+local objects = require "objects"
+local now = require("mp.core").now
+
+local name, scale = arg[1], tonumber(arg[2] or 1)
+local REC = {id = 1, name = "abc", value = 3.14}
+local WARMUPS = 500
+local MIB = 1 << 20
+
+local workload = {}
+
+local function count(n)
+  return math.max(1, math.floor(n * scale))
+end
+
+-- start+join, memory ---------------------------------------------------------
+
+local function nothing() end
+
+local function start_join(method, n)
+  local Process = mp.get_context(method).Process
+  local function once()
+    local p = Process(nothing)
+    p:start()
+    p:join()
+  end
+
+  n = count(n)
+  for _ = 1, 5 do once() end
+  local begin = now()
+  for _ = 1, n do once() end
+  return n / (now() - begin)
+end
+
+local function start_join_bigparent(method, n)
+  local held = {} -- 1 GiB, every page written
+  for i = 1, 16 do held[i] = string.char(64 + i):rep(65536):rep(1024) end
+  local value = start_join(method, n)
+  assert(#held == 16)
+  return value
+end
+
+for method, n in pairs{fork = 1500, spawn = 500, forkserver = 2000} do
+  workload["start_join_" .. method] = function()
+    return start_join(method, n)
+  end
+  workload["start_join_" .. method .. "_bigparent"] = function()
+    return start_join_bigparent(method, method == "fork" and 50 or n)
+  end
+end
+
+function workload.start_join_thread()
+  return start_join("thread", 3000)
+end
+
+local function idle(conn)
+  conn:send(true)
+  conn:recv()
+end
+
+--- KiB private to a child that waits on a pipe.
+local function memory(method)
+  local context = mp.get_context(method)
+  local ours, theirs = context.Pipe()
+  local p = context.Process(idle, theirs)
+  p:start()
+  ours:recv()
+  ours:poll(0.1)
+  local kib = 0
+  for line in io.lines("/proc/" .. p.pid .. "/smaps_rollup") do
+    kib = kib + (line:match("^Private_%a+: +(%d+)") or 0)
+  end
+  ours:send(true)
+  p:join()
+  return kib
+end
+
+for _, method in ipairs{"fork", "spawn", "forkserver"} do
+  workload["memory_" .. method] = function() return memory(method) end
+end
+
+--- The size that run.lua gives to the C programs' Lua states.
+function workload.heap()
+  start_join("fork", 1)
+  collectgarbage()
+  return collectgarbage("count")
+end
+
+-- pipes ----------------------------------------------------------------------
+
+local function echo(conn, n)
+  for _ = 1, n do conn:send(conn:recv()) end
+end
+
+function workload.pipe_pingpong()
+  local n = count(400000)
+  local ours, theirs = mp.Pipe()
+  local p = mp.Process(echo, theirs, WARMUPS + n)
+  p:start()
+  theirs:close()
+  for i = 1, WARMUPS do
+    ours:send(i)
+    ours:recv()
+  end
+  local begin = now()
+  for i = 1, n do
+    ours:send(i)
+    ours:recv()
+  end
+  local took = now() - begin
+  p:join()
+  return n / took
+end
+
+local function throughput(method, value, n)
+  local function send_all(writer, times)
+    for _ = 1, times do writer["send" .. method](writer, value) end
+  end
+
+  n = count(n)
+  local reader, writer = mp.Pipe(false)
+  local p = mp.Process(send_all, writer, n + 1)
+  p:start()
+  writer:close()
+  local recv = reader["recv" .. method]
+  recv(reader)
+  local begin = now()
+  for _ = 1, n do recv(reader) end
+  local took = now() - begin
+  p:join()
+  return n / took
+end
+
+function workload.pipe_throughput_small()
+  return throughput("", REC, 1000000)
+end
+
+function workload.pipe_throughput_int()
+  return throughput("", 1, 1500000)
+end
+
+function workload.pipe_throughput_1m()
+  return throughput("_bytes", ("x"):rep(MIB), 8000)
+end
+
+function workload.pipe_throughput_1m_obj()
+  return throughput("", ("x"):rep(MIB), 8000)
+end
+
+-- encode and decode ----------------------------------------------------------
+
+local function serialize(object)
+  local encode, decode = mp.encode, mp.decode
+  local n = count(objects.times[object])
+  local value = objects[object]()
+  local data = encode(value)
+  local begin = now()
+  for _ = 1, n do encode(value) end
+  for _ = 1, n do decode(data) end
+  return n / (now() - begin)
+end
+
+for object in pairs(objects.times) do
+  workload["serialize_" .. object] = function() return serialize(object) end
+end
+
+local run = workload[name] or error("no such workload: " .. tostring(name))
+print(string.format("%.6g", run()))

@@ -1,0 +1,269 @@
+-- luamp run.lua [--quick] [--rounds N] [--list] [pattern...]
+--
+-- Runs the workloads whose names match a pattern (all without one): each side
+-- is a program of its own, and the sides take turns (A B C A B C ...), since
+-- only what was measured side by side can be compared.  Prints the medians as
+-- a table and writes everything to build/bench/result.json.  Figures never
+-- fail a run; a side of ours that does not work does.
+
+local dir = arg[0]:match("^(.*)/") or "."
+package.path = dir .. "/?.lua;" .. package.path
+local workloads = require "workloads"
+
+local build = (arg[-1] or ""):match("^(.*)/bin/luamp$") or "build"
+
+-- options --------------------------------------------------------------------
+
+local options = {rounds = 5, scale = 1, patterns = {}}
+
+local i = 1
+while arg[i] do
+  if arg[i] == "--quick" then
+    options.quick, options.rounds, options.scale = true, 2, 0.2
+  elseif arg[i] == "--rounds" then
+    i = i + 1
+    options.rounds = math.tointeger(arg[i]) or error("--rounds wants a number")
+  elseif arg[i] == "--list" then
+    options.list = true
+  else
+    table.insert(options.patterns, arg[i])
+  end
+  i = i + 1
+end
+
+local function wanted(name)
+  for _, pattern in ipairs(options.patterns) do
+    if name:find(pattern) then return true end
+  end
+  return #options.patterns == 0
+end
+
+-- running commands -----------------------------------------------------------
+
+--- The last line that a command prints, and whether it succeeded.
+local function ask(command)
+  local pipe <close> = assert(io.popen(command .. " 2>&1"))
+  local last, first = "", nil
+  for line in pipe:lines() do
+    if line ~= "" then
+      first = first or line
+      last = line
+    end
+  end
+  local ok = pipe:close()
+  return ok and last or nil, first or "no output"
+end
+
+local function shell_words(name, default)
+  local value = os.getenv(name)
+  return value and value ~= "" and value or default
+end
+
+--- Compile the C programs if they are missing or older than their sources.
+local function make_floor()
+  local target = build .. "/bench/floor"
+  local check = "test -e %s && test -z \"$(find %s/floor -newer %s)\""
+  if os.execute(check:format(target, dir, target)) then return end
+  local incdir = shell_words("LUA_INCDIR",
+    "$(pkg-config --variable=includedir lua5.4)/lua5.4")
+  local lib = shell_words("LUA_LIB",
+    "$(pkg-config --variable=libdir lua5.4)/liblua5.4.a")
+  local compile = ("mkdir -p %s/bench && %s -std=gnu11 -O2 -Wall -Wextra "
+    .. "-Werror -isystem %s -o %s %s/floor/*.c %s -pthread -lm -ldl"):format(
+      build, shell_words("CC", "cc"), incdir, target, dir, lib)
+  print(compile)
+  assert(os.execute(compile), "the C programs do not compile")
+end
+
+local function command_of(workload, side, heap)
+  local words = {
+    BUILD = build, NAME = workload.name, SCALE = tostring(options.scale),
+    HEAP = heap,
+  }
+  local command = workload.run and workload.run[side] or workloads.sides[side]
+  command = command:gsub("%u+", words)
+  return "exec timeout --foreground -k 5 120 env " .. command
+end
+
+-- measuring ------------------------------------------------------------------
+
+local function summary(runs)
+  local sorted = table.move(runs, 1, #runs, 1, {})
+  table.sort(sorted)
+  local n = #sorted
+  return {
+    runs = runs, min = sorted[1], max = sorted[n],
+    median = (sorted[(n + 1) // 2] + sorted[n // 2 + 1]) / 2,
+  }
+end
+
+--- Side -> its runs summed up, or what went wrong.
+local function measure(workload, heap)
+  local runs, failed, result = {}, {}, {}
+  for _ = 1, options.rounds do
+    for side in workload.sides:gmatch("%S+") do
+      local skip = failed[side] or (side == "luamp" and workload.todo)
+      if not skip then
+        local last, why = ask(command_of(workload, side, heap))
+        runs[side] = runs[side] or {}
+        table.insert(runs[side], tonumber(last))
+        if not tonumber(last) then failed[side] = why end
+      end
+    end
+  end
+  for side, list in pairs(runs) do
+    result[side] = failed[side] and {failed = failed[side]} or summary(list)
+  end
+  return result
+end
+
+-- judging --------------------------------------------------------------------
+
+--- 1234567 -> "1.23 M"
+local function short(x)
+  if not x then return "-" end
+  for _, unit in ipairs{{1e6, " M"}, {1e4, " k"}} do
+    if x >= unit[1] then
+      return ("%.3g"):format(x / unit[1] * (unit[2] == " k" and 10 or 1))
+        .. unit[2]
+    end
+  end
+  return ("%.4g"):format(x)
+end
+
+--- How many times better `ours` is than `theirs`.
+local function factor(workload, ours, theirs)
+  if not ours or not theirs then return nil end
+  return workload.less and theirs / ours or ours / theirs
+end
+
+local function judge_one(workload, key, want, values)
+  local ours = values.luamp
+  if key == "least" then return short(want), ours and ours >= want end
+  if key == "most" then return "<= " .. short(want), ours and ours <= want end
+  local got = factor(workload, ours, values[key])
+  return ("%g x %s"):format(want, key), got and got >= want
+end
+
+--- {kind, text, met} of each goal and aim, in the order of their names.
+local function judge(workload, values)
+  local verdicts = {}
+  for _, kind in ipairs{"goal", "aim"} do
+    local keys = {}
+    for key in pairs(workload[kind .. "s"] or {}) do keys[#keys + 1] = key end
+    table.sort(keys)
+    for _, key in ipairs(keys) do
+      local want = workload[kind .. "s"][key]
+      local text, met = judge_one(workload, key, want, values)
+      table.insert(verdicts, {kind = kind, text = text, met = met or false})
+    end
+  end
+  return verdicts
+end
+
+-- printing -------------------------------------------------------------------
+
+local ROW = "%-32s %-5s %8s %-17s %8s %6s %8s %6s  %s"
+
+local function times(workload, ours, theirs)
+  local f = factor(workload, ours, theirs)
+  return f and ("%.2f"):format(f) or "-"
+end
+
+local function verdict_text(workload, verdicts)
+  if workload.todo then return "not written yet" end
+  local out = {}
+  for _, v in ipairs(verdicts) do
+    local prefix = v.kind == "aim" and "aim " or ""
+    table.insert(out, ("%s%s %s"):format(prefix, v.text, v.met and "ok" or "NO"))
+  end
+  return table.concat(out, ", ")
+end
+
+local function print_row(workload, result, values, verdicts)
+  local ours = result.luamp
+  local spread = ours and ours.median
+    and ("%s..%s"):format(short(ours.min), short(ours.max)) or ""
+  print(ROW:format(workload.name, workload.unit, short(values.luamp), spread,
+    short(values.python), times(workload, values.luamp, values.python),
+    short(values.floor), times(workload, values.luamp, values.floor),
+    verdict_text(workload, verdicts)))
+  local others = {}
+  for side in workload.sides:gmatch("%S+") do
+    if side ~= "luamp" and side ~= "python" and side ~= "floor" then
+      table.insert(others, side .. " " .. short(values[side]))
+    end
+  end
+  if #others > 0 then print("    " .. table.concat(others, ", ")) end
+  io.stdout:flush()
+end
+
+local function json(v)
+  if type(v) == "table" then
+    local out = {}
+    if #v > 0 then
+      for k, item in ipairs(v) do out[k] = json(item) end
+      return "[" .. table.concat(out, ",") .. "]"
+    end
+    for k, item in pairs(v) do
+      table.insert(out, json(k) .. ":" .. json(item))
+    end
+    table.sort(out)
+    return "{" .. table.concat(out, ",") .. "}"
+  elseif type(v) == "string" then
+    return '"' .. v:gsub('[%c"\\]', function(c)
+      return ("\\u%04x"):format(c:byte())
+    end) .. '"'
+  end
+  return tostring(v)
+end
+
+-- ----------------------------------------------------------------------------
+
+if options.list then
+  for _, w in ipairs(workloads) do print(w.name, w.sides) end
+  return
+end
+
+make_floor()
+local sides = workloads.sides
+local heap = ask((sides.luamp:gsub("%u+",
+  {BUILD = build, NAME = "heap", SCALE = "1"}))) or "200"
+local report = {
+  machine = (ask("uname -srm")), cpus = tonumber((ask("nproc"))),
+  date = os.date("!%Y-%m-%dT%H:%M:%SZ"),
+  rounds = options.rounds, scale = options.scale, workloads = {},
+}
+print(("%d rounds on %s, %d CPUs; x: how many times better luamp is")
+  :format(report.rounds, report.machine, report.cpus))
+print(ROW:format("", "", "luamp", "", "python", "x", "C", "x", "wanted"))
+
+local broken, missing, notes = 0, 0, {}
+for _, workload in ipairs(workloads) do
+  if wanted(workload.name) then
+    local result, values = measure(workload, heap), {}
+    for side, r in pairs(result) do
+      values[side] = r.median
+      if r.failed then
+        table.insert(notes, ("%s, %s: %s"):format(workload.name, side, r.failed))
+        if side == "luamp" then broken = broken + 1 end
+      end
+    end
+    local verdicts = judge(workload, values)
+    print_row(workload, result, values, verdicts)
+    for _, v in ipairs(workload.todo and {} or verdicts) do
+      if v.kind == "goal" and not v.met then missing = missing + 1 end
+    end
+    table.insert(report.workloads, {
+      name = workload.name, unit = workload.unit, sides = result,
+      verdicts = verdicts,
+    })
+  end
+end
+
+for _, note in ipairs(notes) do print("not measured: " .. note) end
+print(("goals not met: %d; results in %s/bench/result.json")
+  :format(missing, build))
+local file <close> = assert(io.open(build .. "/bench/result.json", "w"))
+file:write(json(report), "\n")
+os.exit(broken == 0, true)

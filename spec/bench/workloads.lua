@@ -1,0 +1,144 @@
+-- The workloads: what is measured, by which sides, and what is wanted.
+--
+-- To add one: write it in luamp.lua (and in peer.py and floor/ if they are to
+-- be compared), under one name, and give it a line here.
+--
+--   sides  who runs it (see `sides` below); the first is ours
+--   run    sides of this workload alone: name -> command
+--   unit   "/s" unless said; `less = true`: a smaller value is better
+--   goals  what has been promised, aims  what to reach some day:
+--          a side's name -> the factor by which to beat it (0.8: come near),
+--          `least` or `most` -> a value for this machine
+--   todo   our side is not written yet
+
+local workloads = {}
+
+-- BUILD, NAME, SCALE and HEAP (the KiB of a Lua state with mp) are filled in.
+local LUA = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='BUILD/lib/?.so;;'"
+  .. " lua5.4 "
+local FLOOR = "BENCH_HEAP_KIB=HEAP BUILD/bench/floor "
+
+workloads.sides = {
+  luamp = "BUILD/bin/luamp spec/bench/luamp.lua NAME SCALE",
+  lua = LUA .. "spec/bench/luamp.lua NAME SCALE",
+  python = "python3 spec/bench/peer.py NAME SCALE",
+  floor = FLOOR .. "NAME SCALE",
+  -- other ways to do it
+  marshal = "python3 spec/bench/peer.py NAME_marshal SCALE",
+  cjson = LUA .. "spec/bench/peer.lua NAME_cjson SCALE",
+  mpack = "lua5.1 spec/bench/peer.lua NAME_mpack SCALE",
+  messagepack = "LUA_PATH='/usr/share/lua/5.3/?.lua;;' "
+    .. "lua5.4 spec/bench/peer.lua NAME_messagepack SCALE",
+  pipes = FLOOR .. "NAME_pipes SCALE",
+  calls = FLOOR .. "NAME_calls SCALE",
+}
+
+local function add(w)
+  w.sides = w.sides or "luamp python floor"
+  w.unit = w.unit or "/s"
+  workloads[#workloads + 1] = w
+end
+
+-- start+join of an empty function --------------------------------------------
+
+add{name = "start_join_fork", sides = "luamp lua python floor",
+  goals = {floor = 0.8}, aims = {floor = 0.85}}
+add{name = "start_join_spawn", sides = "luamp lua python floor",
+  goals = {floor = 0.8}, aims = {floor = 0.85}}
+add{name = "start_join_forkserver", sides = "luamp lua python floor",
+  goals = {least = 2500, python = 50}, aims = {least = 3000}}
+add{name = "start_join_thread", sides = "luamp lua floor",
+  aims = {floor = 0.85}}
+
+-- The same from a parent of 1 GiB; `small` is the same run without it.
+local function bigparent(method, goals)
+  add{name = "start_join_" .. method .. "_bigparent", goals = goals,
+    sides = "luamp small python floor",
+    run = {
+      small = "BUILD/bin/luamp spec/bench/luamp.lua start_join_" .. method
+        .. " SCALE",
+    }}
+end
+
+bigparent("spawn", {small = 0.9})
+bigparent("forkserver", {small = 0.9})
+bigparent("fork")
+
+-- pipes ----------------------------------------------------------------------
+
+add{name = "pipe_pingpong", sides = "luamp lua python floor pipes",
+  goals = {python = 5}, aims = {least = 1e6}}
+add{name = "pipe_throughput_small", sides = "luamp python floor pipes",
+  aims = {least = 2e6}}
+add{name = "pipe_throughput_int", sides = "luamp python floor pipes"}
+add{name = "pipe_throughput_1m", unit = "MiB/s", aims = {least = 5000}}
+add{name = "pipe_throughput_1m_obj", unit = "MiB/s", aims = {least = 5000}}
+
+-- encode and decode ----------------------------------------------------------
+
+local codecs = "luamp lua python floor marshal cjson mpack messagepack"
+add{name = "serialize_record", sides = codecs,
+  goals = {python = 1, cjson = 1, mpack = 1, messagepack = 1},
+  aims = {least = 1.6e6}}
+add{name = "serialize_nested10k", sides = codecs, aims = {least = 60}}
+add{name = "serialize_floats1e6", sides = codecs, aims = {least = 22}}
+add{name = "serialize_ints1e6", sides = codecs, aims = {least = 24}}
+add{name = "serialize_strings1e5", sides = codecs, aims = {least = 34}}
+
+-- what it costs to be there --------------------------------------------------
+
+add{name = "memory_fork", unit = "KiB", less = true, aims = {most = 100}}
+add{name = "memory_spawn", unit = "KiB", less = true, aims = {most = 800}}
+add{name = "memory_forkserver", unit = "KiB", less = true}
+
+-- A whole program, and what `require` adds to one.
+local US_OF = "BUILD/bench/floor us_of SCALE "
+add{name = "run_empty", unit = "us", less = true,
+  run = {
+    luamp = US_OF .. "BUILD/bin/luamp -e ''",
+    python = US_OF .. "python3 -c ''",
+    floor = US_OF .. "lua5.4 -e ''",
+  }}
+add{name = "require_mp", unit = "us", less = true, sides = "luamp lua python",
+  run = {
+    luamp = US_OF .. "BUILD/bin/luamp -e 'require \"mp\"' "
+      .. "-- BUILD/bin/luamp -e ''",
+    lua = LUA:gsub("lua5.4 $", "") .. US_OF .. "lua5.4 -e 'require \"mp\"' "
+      .. "-- lua5.4 -e ''",
+    python = US_OF .. "python3 -c 'import multiprocessing' -- python3 -c ''",
+  }}
+
+-- queues ---------------------------------------------------------------------
+
+add{name = "queue_1p1c_int", todo = true, aims = {least = 4e6}}
+add{name = "queue_1p1c_rec", todo = true, aims = {least = 2e6}}
+add{name = "queue_2p2c_rec", todo = true, aims = {least = 1.7e6}}
+add{name = "queue_4p1c_rec", todo = true, aims = {least = 1.5e6}}
+add{name = "queue_64k", todo = true, unit = "MiB/s", aims = {least = 5000}}
+add{name = "queue_pingpong", todo = true}
+
+-- locks and signals ----------------------------------------------------------
+
+add{name = "lock_uncontended", todo = true,
+  sides = "luamp python floor calls", aims = {calls = 1}}
+add{name = "rlock_uncontended", todo = true, sides = "luamp python"}
+add{name = "semaphore_uncontended", todo = true}
+add{name = "lock_contended_2", todo = true, aims = {least = 6e6}}
+add{name = "semaphore_pingpong", todo = true, aims = {python = 2}}
+add{name = "condition_pingpong", todo = true, aims = {python = 2}}
+add{name = "event_pingpong", todo = true, aims = {python = 2}}
+add{name = "barrier_2", todo = true, aims = {least = 150e3}}
+
+-- shared values --------------------------------------------------------------
+
+add{name = "value_increment", todo = true}
+add{name = "value_increment_1", todo = true}
+add{name = "value_add", todo = true, sides = "luamp floor calls",
+  aims = {least = 6e6}}
+add{name = "array_fill_elem", todo = true, aims = {least = 8e6}}
+add{name = "array_fill_elem_raw", todo = true, sides = "luamp python"}
+add{name = "array_fill_bulk", todo = true, aims = {least = 60e6}}
+add{name = "array_fill_bulk_buf", todo = true}
+add{name = "shared_memory", todo = true, aims = {least = 70e3}}
+
+return workloads
