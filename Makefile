@@ -103,7 +103,7 @@ $(core_obj): $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
 
 $(bind_obj): $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -Iruntime/bind $(LUA_H) -c -o $@ $<
+	$(COMPILE) -Iruntime/bind -Iruntime/include $(LUA_H) -c -o $@ $<
 
 $(cmd_obj) $(OUT)/obj/embed/preload.o: $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -125,7 +125,7 @@ $(OUT)/obj/embed/modules.o: $(OUT)/modules.c runtime/embed/embed.h
 	$(COMPILE) -Iruntime/embed -c -o $@ $<
 
 # Never unloaded: threads of ours may still be in it when a state closes.
-$(core_so): $(core_obj) $(bind_obj)
+$(core_so): $(core_obj) $(bind_obj) $(embed_obj)
 	@mkdir -p $(@D)
 	$(LINK) -shared -Wl,-z,nodelete,-z,now -o $@ $^ -lm
 

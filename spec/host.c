@@ -24,6 +24,7 @@
 #include <lualib.h>
 
 #define SIGNALS 65
+#define HUNG "\nwatchdog: a call does not return to Lua\n"
 
 static int result(lua_State *L, long rc) {
   if (rc < 0)
@@ -32,11 +33,15 @@ static int result(lua_State *L, long rc) {
   return 1;
 }
 
-static int arg(lua_State *L, int i) { return (int)luaL_checkinteger(L, i); }
+static int arg(lua_State *L, int i) {
+  return (int)luaL_checkinteger(L, i);
+}
 
 /* Processes */
 
-static int host_fork(lua_State *L) { return result(L, fork()); }
+static int host_fork(lua_State *L) {
+  return result(L, fork());
+}
 
 /* fork_as(pid): a child of just that pid, which sleeps until it is killed */
 static int host_fork_as(lua_State *L) {
@@ -60,11 +65,17 @@ static int host_leave(lua_State *L) {
   return 0;
 }
 
-static int host_getpid(lua_State *L) { return result(L, getpid()); }
+static int host_getpid(lua_State *L) {
+  return result(L, getpid());
+}
 
-static int host_getppid(lua_State *L) { return result(L, getppid()); }
+static int host_getppid(lua_State *L) {
+  return result(L, getppid());
+}
 
-static int host_setsid(lua_State *L) { return result(L, setsid()); }
+static int host_setsid(lua_State *L) {
+  return result(L, setsid());
+}
 
 static int host_kill(lua_State *L) {
   return result(L, kill(arg(L, 1), arg(L, 2)));
@@ -127,6 +138,7 @@ static int host_limit(lua_State *L) {
 
 static lua_State *signal_state;
 static volatile sig_atomic_t pending[SIGNALS];
+static const char handler[SIGNALS]; /* registry keys */
 
 static void run_handlers(lua_State *L, lua_Debug *ar) {
   int sig;
@@ -137,13 +149,19 @@ static void run_handlers(lua_State *L, lua_Debug *ar) {
     if (!pending[sig])
       continue;
     pending[sig] = 0;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &pending[sig]);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &handler[sig]);
     lua_pushinteger(L, sig);
     lua_call(L, 1, 0);
   }
 }
 
 static void on_signal(int sig) {
+  if (sig == SIGALRM && pending[sig]) {
+    /* The watchdog barked before and Lua has not heard it: a call hangs. */
+    (void)!write(2, HUNG, sizeof HUNG - 1);
+    (void)signal(sig, SIG_DFL);
+    (void)raise(sig);
+  }
   pending[sig] = 1;
   lua_sethook(signal_state, run_handlers,
               LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
@@ -160,7 +178,7 @@ static int host_signal(lua_State *L) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     signal_state = lua_tothread(L, -1);
     lua_settop(L, 2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &pending[sig]);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &handler[sig]);
     sa.sa_handler = on_signal;
   } else {
     static const char *const names[] = {"ignore", "default", NULL};
@@ -251,7 +269,9 @@ static int host_write(lua_State *L) {
   return result(L, write(arg(L, 1), s, len));
 }
 
-static int host_close(lua_State *L) { return result(L, close(arg(L, 1))); }
+static int host_close(lua_State *L) {
+  return result(L, close(arg(L, 1)));
+}
 
 static int host_closefrom(lua_State *L) {
   return result(L, syscall(SYS_close_range, arg(L, 1), ~0u, 0));

@@ -50,9 +50,9 @@ check "core files must include mp.h first" "$(
 )"
 
 # Of the files of bind's own, lmp*.h.
-check "bind may include only mp.h, lmp*.h, Lua and plain C" "$(
+check "bind may include only mp.h, lmp*.h, luamp.h, Lua and plain C" "$(
   grep -nE '#include' runtime/bind/* |
-    grep -vE '"(mp|lmp\w*|lua|lauxlib|lualib)\.h"' |
+    grep -vE '"(mp|lmp\w*|luamp|lua|lauxlib|lualib)\.h"' |
     grep -vE '<(lua|lauxlib|lualib|std\w+|string|limits|math|float)\.h>'
 )"
 

@@ -214,7 +214,8 @@ local function command(preload)
   end
   local file, name = program()
   return file, name, "-E", "-e",
-    ("package.path, package.cpath = %q, %q require 'mp.child'.main{%s}")
+    ("package.path, package.cpath = %q, %q require 'mp.core'.preload() "
+      .. "require 'mp.child'.main{%s}")
       :format(package.path, package.cpath, table.concat(names, ",")),
     "-", "%d"
 end

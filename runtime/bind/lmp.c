@@ -1,6 +1,8 @@
 /* lmp.c -- owns the open function, and how errors and times cross over. */
 #include "lmp.h"
 
+#include "luamp.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -79,6 +81,12 @@ static int lmp_sleep(lua_State *L) {
   return 0;
 }
 
+/* What another Lua compiled must not be run; it then finds the files. */
+void lmp_preload(lua_State *L) {
+  if (luamp_fits())
+    luamp_preload(L);
+}
+
 /* core.metatable(name) -> the metatable of a type, for the Lua half */
 static int lmp_metatable(lua_State *L) {
   luaL_getmetatable(L, luaL_checkstring(L, 1));
@@ -97,7 +105,6 @@ static const luaL_Reg functions[] = {{"now", lmp_now},
                                      {"encode", lmp_codec_encode},
                                      {"decode", lmp_codec_decode},
                                      {NULL, NULL}};
-
 
 
 int luaopen_mp_core(lua_State *L) {

@@ -86,6 +86,9 @@ LMP_LOCAL void lmp_box_types(lua_State *L);
 
 /* lmp.c -- errors, options, time */
 
+/* Let the state find our modules in itself (a child: the parent's build). */
+LMP_LOCAL void lmp_preload(lua_State *L);
+
 /* Raise what went wrong. */
 LMP_LOCAL int lmp_raise(lua_State *L, int rc, const char *what);
 /* nil, reason for what a correct program expects; else raise. */

@@ -123,11 +123,9 @@ struct lmp_box *lmp_box_check(lua_State *L, int idx, enum lmp_box_kind kind) {
   if (!b || (b->kind == LMP_PROC) != (kind == LMP_PROC))
     luaL_typeerror(L, idx, type_names[kind]);
   else if (is_closed(b))
-    luaL_argerror(L, idx,
-                  lua_pushfstring(L, "%s is closed", noun(b->kind)));
+    luaL_argerror(L, idx, lua_pushfstring(L, "%s is closed", noun(b->kind)));
   else if (b->held && b->generation != mp_generation() && adopt(b) < 0)
-    luaL_argerror(L, idx, lua_pushfstring(L, "the %s is gone",
-                                          noun(b->kind)));
+    luaL_argerror(L, idx, lua_pushfstring(L, "the %s is gone", noun(b->kind)));
   return b;
 }
 

@@ -16,7 +16,7 @@
 
 enum { OP_LOADK = 3, OP_LOADKX = 4, OP_GETUPVAL = 9, OP_GETTABUP = 11 };
 
-#define OPCODE(i) ((i) & 0x7F)
+#define OPCODE(i) ((i)&0x7F)
 #define ARG_A(i) ((i) >> 7 & 0xFF)
 #define ARG_B(i) ((i) >> 16 & 0xFF)
 #define ARG_C(i) ((i) >> 24 & 0xFF)

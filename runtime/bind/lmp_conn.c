@@ -64,16 +64,15 @@ static struct lmp_box *check(lua_State *L, unsigned mode) {
   struct lmp_box *b = lmp_box_check(L, 1, LMP_PIPE);
 
   if (mode && !(b->modes & mode))
-    luaL_argerror(L, 1, mode == MP_PIPE_READABLE
-                            ? "connection is write-only"
-                            : "connection is read-only");
+    luaL_argerror(L, 1,
+                  mode == MP_PIPE_READABLE ? "connection is write-only"
+                                           : "connection is read-only");
   return b;
 }
 
 /* Sending */
 
-static int send_out(lua_State *L, struct lmp_box *b,
-                    const struct mp_out *out) {
+static int send_out(lua_State *L, struct lmp_box *b, const struct mp_out *out) {
   int rc;
 
   do
@@ -342,8 +341,8 @@ static int lmp_conn_adopt(lua_State *L) {
                 "at least one of readable and writable must be true");
   b = lmp_box_new(L, LMP_CONN);
   b->conn.fd = (int)fd;
-  b->modes = (readable ? MP_PIPE_READABLE : 0u) |
-             (writable ? MP_PIPE_WRITABLE : 0u);
+  b->modes =
+      (readable ? MP_PIPE_READABLE : 0u) | (writable ? MP_PIPE_WRITABLE : 0u);
   return 1;
 }
 

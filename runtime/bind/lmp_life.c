@@ -71,6 +71,12 @@ static int lmp_life_guard(lua_State *L) {
   return 0;
 }
 
+/* core.preload(): let this state find our modules without reading files */
+static int lmp_life_preload(lua_State *L) {
+  lmp_preload(L);
+  return 0;
+}
+
 static int lmp_life_getcwd(lua_State *L) {
   char path[4096];
 
@@ -130,20 +136,20 @@ static int lmp_life_is_thread(lua_State *L) {
   return 1;
 }
 
-const luaL_Reg lmp_life_functions[] = {
-    {"join_family", lmp_life_join},
-    {"serve", lmp_life_serve},
-    {"finish", lmp_life_finish},
-    {"exit", lmp_life_exit},
-    {"claim", lmp_life_claim},
-    {"finish_at_close", lmp_life_guard},
-    {"getcwd", lmp_life_getcwd},
-    {"chdir", lmp_life_chdir},
-    {"program", lmp_life_program},
-    {"is_program", lmp_life_is_program},
-    {"authkey", lmp_life_authkey},
-    {"cpu_count", lmp_life_cpus},
-    {"cpu_usable", lmp_life_usable},
-    {"single_threaded", lmp_life_single},
-    {"is_thread", lmp_life_is_thread},
-    {NULL, NULL}};
+const luaL_Reg lmp_life_functions[] = {{"join_family", lmp_life_join},
+                                       {"serve", lmp_life_serve},
+                                       {"finish", lmp_life_finish},
+                                       {"exit", lmp_life_exit},
+                                       {"claim", lmp_life_claim},
+                                       {"finish_at_close", lmp_life_guard},
+                                       {"preload", lmp_life_preload},
+                                       {"getcwd", lmp_life_getcwd},
+                                       {"chdir", lmp_life_chdir},
+                                       {"program", lmp_life_program},
+                                       {"is_program", lmp_life_is_program},
+                                       {"authkey", lmp_life_authkey},
+                                       {"cpu_count", lmp_life_cpus},
+                                       {"cpu_usable", lmp_life_usable},
+                                       {"single_threaded", lmp_life_single},
+                                       {"is_thread", lmp_life_is_thread},
+                                       {NULL, NULL}};

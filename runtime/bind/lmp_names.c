@@ -27,14 +27,19 @@ static const char names_key;
 
 /* Of the libraries; and names that no receiver needs to be sent. */
 static const char *const standard[] = {
-    "_G",       "package",      "coroutine",      "table",    "io",
-    "os",       "string",       "math",           "utf8",     "debug",
-    "assert",   "collectgarbage", "dofile",       "error",    "getmetatable",
-    "ipairs",   "load",         "loadfile",       "next",     "pairs",
-    "pcall",    "print",        "rawequal",       "rawget",   "rawlen",
-    "rawset",   "require",      "select",         "setmetatable", "tonumber",
-    "tostring", "type",         "warn",           "xpcall",   "_VERSION",
-    "_ENV",     NULL};
+    "_G",       "package",      "coroutine",
+    "table",    "io",           "os",
+    "string",   "math",         "utf8",
+    "debug",    "assert",       "collectgarbage",
+    "dofile",   "error",        "getmetatable",
+    "ipairs",   "load",         "loadfile",
+    "next",     "pairs",        "pcall",
+    "print",    "rawequal",     "rawget",
+    "rawlen",   "rawset",       "require",
+    "select",   "setmetatable", "tonumber",
+    "tostring", "type",         "warn",
+    "xpcall",   "_VERSION",     "_ENV",
+    NULL};
 
 #define STANDARD_MODULES 10 /* the first of them */
 

@@ -12,8 +12,6 @@
  */
 #include "lmp_pack.h"
 
-#define RUN_MIN 6 /* shorter runs are written as single numbers */
-#define BLOCK 256 /* numbers for which room is made at once */
 
 void lmp__put_varint(struct lmp_enc *e, unsigned tag, uint64_t x) {
   unsigned char *at = lmp__room(e, 11);
@@ -31,7 +29,7 @@ void lmp__put_back(struct lmp_enc *e, uint32_t number) {
   lmp__put_varint(e, LMP_T_BACK, number);
 }
 
-static void put_integer(struct lmp_enc *e, lua_Integer v) {
+void lmp__put_integer(struct lmp_enc *e, lua_Integer v) {
   if (v >= LMP_SMALL_MIN && v <= LMP_SMALL_MAX)
     lmp__put_byte(e, (unsigned)(v + LMP_SMALL_ZERO));
   else
@@ -39,7 +37,7 @@ static void put_integer(struct lmp_enc *e, lua_Integer v) {
                     ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
 }
 
-static void put_float(struct lmp_enc *e, lua_Number v) {
+void lmp__put_float(struct lmp_enc *e, lua_Number v) {
   unsigned char *at = lmp__room(e, 9);
   uint64_t bits;
 
@@ -52,9 +50,9 @@ static void put_float(struct lmp_enc *e, lua_Number v) {
 
 static void put_number(struct lmp_enc *e, int idx) {
   if (lua_isinteger(e->L, idx))
-    put_integer(e, lua_tointeger(e->L, idx));
+    lmp__put_integer(e, lua_tointeger(e->L, idx));
   else
-    put_float(e, lua_tonumber(e->L, idx));
+    lmp__put_float(e, lua_tonumber(e->L, idx));
 }
 
 /* A long string is an object, so that it is sent once. */
@@ -119,181 +117,6 @@ static int open_table(struct lmp_enc *e, int meta) {
   }
   lua_pushnil(L); /* the key before the first */
   return LMP_OPEN;
-}
-
-/* Push the value of the next element.  Below it lies a key: the element's
- * index as long as lua_next gives 1, 2, .. (which saves a second pass over
- * the array for the pairs), then nil. */
-static inline void next_element(lua_State *L, struct lmp_frame *f) {
-  f->i++;
-  if (f->ordered) {
-    if (lua_next(L, f->slot)) {
-      if (lua_isinteger(L, -2) && lua_tointeger(L, -2) == f->i)
-        return;
-      lua_pop(L, 2);
-    }
-    f->ordered = 0;
-    lua_pushnil(L);
-  }
-  lua_rawgeti(L, f->slot, f->i);
-}
-
-static void narrow(unsigned char *data, size_t n, unsigned width) {
-  size_t i;
-
-  for (i = 0; i < n; i++) {
-    uint64_t v;
-    memcpy(&v, data + i * 8, 8);
-    if (width == 1) {
-      data[i] = (unsigned char)v;
-    } else if (width == 2) {
-      uint16_t w = LMP_LE16((uint16_t)v);
-      memcpy(data + i * 2, &w, 2);
-    } else {
-      uint32_t w = LMP_LE32((uint32_t)v);
-      memcpy(data + i * 4, &w, 4);
-    }
-  }
-}
-
-/* The numbers of a run lie in buf from `start` + 5 on, 8 bytes each and as
- * the machine has them; `mag` has every bit that some |integer| has. */
-static void close_run(struct lmp_enc *e, size_t start, int ints,
-                      uint64_t mag) {
-  unsigned char *head = e->buf + start;
-  size_t n = (e->len - start - 5) / 8;
-  uint32_t count = LMP_LE32((uint32_t)n);
-  unsigned log = mag < 0x80 ? 0 : mag < 0x8000 ? 1 : mag < 0x80000000 ? 2 : 3;
-
-  if (!ints) {
-    head[0] = LMP_T_RUNF;
-    log = 3;
-  } else {
-    head[0] = (unsigned char)(LMP_T_RUN8 + log);
-  }
-  memcpy(head + 1, &count, 4);
-  if (log < 3)
-    narrow(head + 5, n, 1u << log);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  else
-    for (size_t i = 0; i < n; i++) {
-      uint64_t v;
-      memcpy(&v, head + 5 + i * 8, 8);
-      v = LMP_LE64(v);
-      memcpy(head + 5 + i * 8, &v, 8);
-    }
-#endif
-  e->len = start + 5 + (n << log);
-}
-
-static void undo_run(struct lmp_enc *e, size_t start, int ints) {
-  uint64_t few[RUN_MIN];
-  size_t n = (e->len - start - 5) / 8;
-  size_t i;
-
-  memcpy(few, e->buf + start + 5, n * 8);
-  e->len = start;
-  for (i = 0; i < n; i++) {
-    if (ints) {
-      put_integer(e, (lua_Integer)few[i]);
-    } else {
-      lua_Number v;
-      memcpy(&v, &few[i], 8);
-      put_float(e, v);
-    }
-  }
-}
-
-/* Is the value on top a float?  The question whether it is an integer is
- * asked only where the number does not tell. */
-static int is_float(lua_State *L, lua_Number *v) {
-  if (lua_type(L, -1) != LUA_TNUMBER)
-    return 0;
-  *v = lua_tonumber(L, -1);
-  if (!(*v >= -9007199254740992.0 && *v <= 9007199254740992.0) ||
-      (lua_Number)(lua_Integer)*v == *v)
-    return !lua_isinteger(L, -1);
-  return 1;
-}
-
-/* Store the integer on top, and those that follow, up to BLOCK; returns how
- * many.  *more: another value is on top (else no element is left). */
-static size_t integers(lua_State *L, struct lmp_frame *f, unsigned char *at,
-                       uint64_t *mag, int *more) {
-  size_t n = 0;
-
-  do {
-    lua_Integer v = lua_tointeger(L, -1);
-    *mag |= (uint64_t)(v < 0 ? ~v : v);
-    memcpy(at + n++ * 8, &v, 8);
-    lua_pop(L, 1);
-    *more = f->i < f->n;
-    if (!*more)
-      break;
-    next_element(L, f);
-  } while (n < BLOCK && lua_isinteger(L, -1));
-  return n;
-}
-
-static size_t floats(lua_State *L, struct lmp_frame *f, unsigned char *at,
-                     int *more) {
-  lua_Number v = lua_tonumber(L, -1);
-  size_t n = 0;
-
-  do {
-    memcpy(at + n++ * 8, &v, 8);
-    lua_pop(L, 1);
-    *more = f->i < f->n;
-    if (!*more)
-      break;
-    next_element(L, f);
-  } while (is_float(L, &v) && n < BLOCK);
-  return n;
-}
-
-/* Write the number on top and all that follow of its kind.  Returns 1 when
- * the element that ended the run is on top, 0 when none is left. */
-static int put_run(struct lmp_enc *e, struct lmp_frame *f) {
-  lua_State *L = e->L;
-  int ints = lua_isinteger(L, -1);
-  size_t start = e->len;
-  uint64_t mag = 0;
-  int more;
-  size_t n;
-
-  lmp__room(e, 5);
-  e->len += 5;
-  do {
-    unsigned char *at = lmp__room(e, BLOCK * 8);
-    n = ints ? integers(L, f, at, &mag, &more) : floats(L, f, at, &more);
-    e->len += n * 8;
-  } while (more && n == BLOCK && lua_type(L, -1) == LUA_TNUMBER &&
-           lua_isinteger(L, -1) == ints &&
-           e->len - start < (size_t)UINT32_MAX * 8 - BLOCK * 8);
-  if (e->len - start - 5 < RUN_MIN * 8)
-    undo_run(e, start, ints);
-  else
-    close_run(e, start, ints, mag);
-  return more;
-}
-
-static int step_dense(struct lmp_enc *e, struct lmp_frame *f) {
-  lua_State *L = e->L;
-
-  while (f->i < f->n) {
-    int rc;
-    next_element(L, f);
-    if (f->n - f->i >= RUN_MIN && lua_type(L, -1) == LUA_TNUMBER &&
-        !put_run(e, f))
-      break;
-    rc = lmp__put(e);
-    if (rc != LMP_DONE)
-      return rc;
-  }
-  f->kind = LMP_K_PAIRS;
-  if (f->ordered)
-    f->n = 0; /* the key on top is n, and no pair's key is in 1..n */
-  return LMP_DONE;
 }
 
 /* Write the tag anew, now that it is known what it must say. */
@@ -392,77 +215,6 @@ static int step_meta(struct lmp_enc *e, struct lmp_frame *f) {
   return LMP_DONE;
 }
 
-/* ---- __reduce ---- */
-
-/* Call obj's __reduce; [obj] [reduce] becomes [obj] [list of results]. */
-static int call_reduce(struct lmp_enc *e, struct lmp_frame *f) {
-  lua_State *L = e->L;
-  int slot = f->slot;
-  int n, i;
-
-  lua_pushvalue(L, slot);
-  if (lua_pcall(L, 1, LUA_MULTRET, 0) != LUA_OK) {
-    e->depth--;
-    lmp__refuse_with(e);
-  }
-  n = lua_gettop(L) - slot;
-  if (n == 0 || lua_isnil(L, slot + 1)) {
-    e->depth--;
-    lmp__refuse(e, "what its __reduce gives: no constructor");
-  }
-  if (!lua_checkstack(L, 12))
-    lmp__refuse(e, "so many values of its __reduce");
-  lua_createtable(L, n, 0);
-  lua_insert(L, slot + 1);
-  for (i = n; i >= 1; i--)
-    lua_rawseti(L, slot + 1, i);
-  lmp__anchor(e, slot + 1);
-  f = &e->frames[e->depth - 1];
-  f->n = n;
-  lmp__put_varint(e, LMP_T_REDUCE, (uint64_t)n);
-  return LMP_OPEN;
-}
-
-/* The object on top, whose __reduce lies above it. */
-static int open_reduce(struct lmp_enc *e) {
-  lua_State *L = e->L;
-  struct lmp_frame *f;
-
-  if (!e->anchors) {
-    e->anchors = 1;
-    return LMP_AGAIN;
-  }
-  f = lmp__frame(e, lua_gettop(L) - 1, LMP_K_REDUCE);
-  return call_reduce(e, f);
-}
-
-static int step_reduce(struct lmp_enc *e, struct lmp_frame *f) {
-  lua_State *L = e->L;
-
-  if (f->i < f->n) {
-    f->i++;
-    lua_rawgeti(L, f->slot + 1, f->i);
-    return lmp__put(e);
-  }
-  lmp__memo(e, lmp__key(lua_topointer(L, f->slot)))->val &= ~LMP_PENDING;
-  lua_settop(L, f->slot - 1);
-  e->depth--;
-  return LMP_DONE;
-}
-
-/* Does the object on top have a metatable with __reduce?  1: pushes it. */
-static int get_reduce(lua_State *L) {
-  if (!lua_getmetatable(L, -1))
-    return 0;
-  lua_pushliteral(L, "__reduce");
-  lua_rawget(L, -2);
-  lua_remove(L, -2);
-  if (!lua_isnil(L, -1))
-    return 1;
-  lua_pop(L, 1);
-  return 0;
-}
-
 /* ---- objects ---- */
 
 /* The address of the globals, of which the packer has a copy. */
@@ -513,9 +265,9 @@ static int put_object(struct lmp_enc *e, struct lmp_memo *m) {
     return LMP_AGAIN;
   if (lmp__put_named(e, is_metatable(e)))
     return LMP_DONE;
-  if (get_reduce(e->L)) {
+  if (lmp__get_reduce(e->L)) {
     m->val |= LMP_PENDING;
-    return open_reduce(e);
+    return lmp__open_reduce(e);
   }
   return open_table(e, 1);
 }
@@ -569,12 +321,12 @@ static int put_foreign(struct lmp_enc *e) {
   m->val = e->next++;
   if (lmp__put_named(e, 0))
     return LMP_DONE;
-  if (!get_reduce(L))
+  if (!lmp__get_reduce(L))
     lmp__refuse_top(e);
   m->val |= LMP_PENDING;
   if (e->anchors)
     lmp__anchor(e, -2);
-  return open_reduce(e);
+  return lmp__open_reduce(e);
 }
 
 static int put_userdata(struct lmp_enc *e) {
@@ -625,13 +377,13 @@ static int step(struct lmp_enc *e) {
 
   switch (f->kind) {
   case LMP_K_DENSE:
-    return step_dense(e, f);
+    return lmp__step_dense(e, f);
   case LMP_K_PAIRS:
     return step_pairs(e, f);
   case LMP_K_META:
     return step_meta(e, f);
   case LMP_K_REDUCE:
-    return step_reduce(e, f);
+    return lmp__step_reduce(e, f);
   default:
     return lmp__step_function(e, f);
   }

@@ -26,7 +26,7 @@ enum {
 };
 
 enum lmp_tag {
-  LMP_T_END,     /* ends the pairs of a table */
+  LMP_T_END, /* ends the pairs of a table */
   LMP_T_NIL,
   LMP_T_FALSE,
   LMP_T_TRUE,
@@ -158,8 +158,8 @@ struct lmp_enc {
   mp_ref *refs;
   size_t nrefs, refs_cap;
 
-  size_t kept;   /* bytes, about, that the anchors keep alive */
-  size_t seg;    /* offset in buf where the current piece begins */
+  size_t kept; /* bytes, about, that the anchors keep alive */
+  size_t seg;  /* offset in buf where the current piece begins */
   uint32_t epoch;
   uint32_t next; /* number of the next object */
   int base;      /* slots: see LMP_S_ */
@@ -167,7 +167,7 @@ struct lmp_enc {
   const char *root;
   const void *globals; /* address of the globals when last looked */
   struct lmp_names *names;
-  unsigned nkeys; /* keys that have a number */
+  unsigned nkeys;          /* keys that have a number */
   struct lmp_key keys[64]; /* by a hash of the address */
   unsigned char busy;
   unsigned char head;    /* LMP_F_ flags of the message */
@@ -204,11 +204,25 @@ LMP_LOCAL void lmp__anchor(struct lmp_enc *e, int idx);
 /* Write the value on top of the stack.  LMP_DONE: it was popped.  LMP_OPEN:
  * it stays, under a new frame, which pops it. */
 LMP_LOCAL int lmp__put(struct lmp_enc *e);
+LMP_LOCAL void lmp__put_integer(struct lmp_enc *e, lua_Integer v);
+LMP_LOCAL void lmp__put_float(struct lmp_enc *e, lua_Number v);
 LMP_LOCAL void lmp__put_string(struct lmp_enc *e, int idx);
 LMP_LOCAL void lmp__put_varint(struct lmp_enc *e, unsigned tag, uint64_t x);
 /* If the object on top goes by name, write it, pop it, return 1. */
 LMP_LOCAL int lmp__put_named(struct lmp_enc *e, int is_meta);
 LMP_LOCAL void lmp__put_back(struct lmp_enc *e, uint32_t number);
+
+/* lmp_array.c -- owns arrays and runs of numbers */
+
+LMP_LOCAL int lmp__step_dense(struct lmp_enc *e, struct lmp_frame *f);
+
+/* lmp_reduce.c -- owns __reduce */
+
+/* Has the object on top a metatable with __reduce?  1: pushes it. */
+LMP_LOCAL int lmp__get_reduce(lua_State *L);
+/* The object on top, whose __reduce lies above it. */
+LMP_LOCAL int lmp__open_reduce(struct lmp_enc *e);
+LMP_LOCAL int lmp__step_reduce(struct lmp_enc *e, struct lmp_frame *f);
 
 /* lmp_refuse.c -- owns the words of a refusal */
 
@@ -288,12 +302,12 @@ struct lmp_dec {
   const mp_ref *refs;
   struct lmp_dframe *frames; /* `first`, or the userdata at LMP_D_FRAMES */
   size_t depth, frames_cap;
-  size_t budget;  /* slots of tables that may still be allocated ahead */
-  uint32_t next;  /* number of the next object */
+  size_t budget; /* slots of tables that may still be allocated ahead */
+  uint32_t next; /* number of the next object */
   unsigned nrefs;
   unsigned flags;
   int base;
-  unsigned backs;     /* objects are kept in the memo */
+  unsigned backs;       /* objects are kept in the memo */
   unsigned keys_wanted; /* keys that will be kept, of those to come */
   unsigned nkeys;
   lua_Integer nglobals, nlate; /* length of the lists */
@@ -314,10 +328,14 @@ LMP_LOCAL int lmp__get(struct lmp_dec *d);
 LMP_LOCAL int lmp__bad(struct lmp_dec *d, const char *why);
 LMP_LOCAL int lmp__get_varint(struct lmp_dec *d, uint64_t *x);
 LMP_LOCAL int lmp__get_u32(struct lmp_dec *d, uint32_t *x);
-LMP_LOCAL struct lmp_dframe *lmp__dframe(struct lmp_dec *d,
-                                         enum lmp_kind kind);
+LMP_LOCAL struct lmp_dframe *lmp__dframe(struct lmp_dec *d, enum lmp_kind kind);
 LMP_LOCAL void lmp__learn(struct lmp_dec *d, uint32_t number);
-/* lmp_func.c */
+
+/* The other files; `have`: the item that the frame waits for is on top. */
+LMP_LOCAL int lmp__step_ddense(struct lmp_dec *d, struct lmp_dframe *f,
+                               int have);
+LMP_LOCAL int lmp__get_reduced(struct lmp_dec *d);
+LMP_LOCAL int lmp__step_dreduce(struct lmp_dec *d, struct lmp_dframe *f);
 LMP_LOCAL int lmp__get_function(struct lmp_dec *d);
 LMP_LOCAL int lmp__step_dfunction(struct lmp_dec *d, struct lmp_dframe *f,
                                   int have);

@@ -30,8 +30,8 @@ static void *resize(lua_State *L, void *p, size_t old, size_t new) {
 }
 
 /* Double *cap items of `size` bytes until `need` fit. */
-static void *widen(lua_State *L, void *p, size_t *cap, size_t need,
-                   size_t size, size_t first) {
+static void *widen(lua_State *L, void *p, size_t *cap, size_t need, size_t size,
+                   size_t first) {
   size_t new = *cap ? *cap : first;
 
   while (new < need) {
@@ -39,7 +39,7 @@ static void *widen(lua_State *L, void *p, size_t *cap, size_t need,
       luaL_error(L, "not enough memory");
     new *= 2;
   }
-  p = resize(L, p, *cap * size, new * size);
+  p = resize(L, p, *cap * size, new *size);
   *cap = new;
   return p;
 }
@@ -181,8 +181,8 @@ void lmp__packer_finish(struct lmp_enc *e) {
     total += e->iov[i].len;
   }
   e->pub.len = total;
-  e->pub.out = (struct mp_out){e->iov, (unsigned)e->niov, (unsigned)e->nrefs,
-                               e->refs};
+  e->pub.out =
+      (struct mp_out){e->iov, (unsigned)e->niov, (unsigned)e->nrefs, e->refs};
   if (e->kept > KEEP_STRINGS) {
     lua_pushnil(e->L);
     lua_rawsetp(e->L, LUA_REGISTRYINDEX, &packer_key);
@@ -237,8 +237,8 @@ uint32_t lmp__ref(struct lmp_enc *e, mp_ref name) {
 
   if (m->epoch != e->epoch) {
     if (e->nrefs == e->refs_cap)
-      e->refs = widen(e->L, e->refs, &e->refs_cap, e->nrefs + 1,
-                      sizeof *e->refs, 4);
+      e->refs =
+          widen(e->L, e->refs, &e->refs_cap, e->nrefs + 1, sizeof *e->refs, 4);
     e->refs[e->nrefs] = name;
     m->epoch = e->epoch;
     m->val = (uint32_t)e->nrefs++;
@@ -246,8 +246,7 @@ uint32_t lmp__ref(struct lmp_enc *e, mp_ref name) {
   return m->val;
 }
 
-struct lmp_frame *lmp__frame(struct lmp_enc *e, int slot,
-                             enum lmp_kind kind) {
+struct lmp_frame *lmp__frame(struct lmp_enc *e, int slot, enum lmp_kind kind) {
   struct lmp_frame *f;
 
   if (e->depth >= LMP_SHALLOW &&

@@ -243,8 +243,8 @@ static int lmp_proc_set_plan(lua_State *L) {
   iov[1].len = len;
   for (i = 0; i < work->out.niov; i++)
     iov[i + 2] = work->out.iov[i];
-  out = (struct mp_out){iov, work->out.niov + 2, work->out.nrefs,
-                        work->out.refs};
+  out =
+      (struct mp_out){iov, work->out.niov + 2, work->out.nrefs, work->out.refs};
   rc = mp_proc_set_plan(b->held, &out);
   return rc < 0 ? lmp_raise(L, rc, "start") : 0;
 }
@@ -361,29 +361,28 @@ static int lmp_proc_serve(lua_State *L) {
   return start_program(L, mp_proc_serve);
 }
 
-const luaL_Reg lmp_proc_functions[] = {
-    {"proc_new", lmp_proc_new},
-    {"fields", lmp_proc_fields},
-    {"proc_self", lmp_proc_self},
-    {"proc_parent", lmp_proc_parent},
-    {"proc_children", lmp_proc_children},
-    {"proc_name", lmp_proc_name},
-    {"proc_daemon", lmp_proc_daemon},
-    {"proc_pid", lmp_proc_pid},
-    {"proc_exitcode", lmp_proc_exitcode},
-    {"proc_method", lmp_proc_method},
-    {"proc_alive", lmp_proc_alive},
-    {"proc_join", lmp_proc_join},
-    {"proc_signal", lmp_proc_signal},
-    {"proc_sentinel", lmp_proc_sentinel},
-    {"proc_close", lmp_proc_close},
-    {"proc_closed", lmp_proc_closed},
-    {"proc_set_plan", lmp_proc_set_plan},
-    {"proc_plan", lmp_proc_plan},
-    {"proc_set_answer", lmp_proc_set_answer},
-    {"proc_answer", lmp_proc_answer},
-    {"proc_fork", lmp_proc_fork},
-    {"proc_spawn", lmp_proc_spawn},
-    {"proc_serve", lmp_proc_serve},
-    {"proc_thread", lmp_thread_start},
-    {NULL, NULL}};
+const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
+                                       {"fields", lmp_proc_fields},
+                                       {"proc_self", lmp_proc_self},
+                                       {"proc_parent", lmp_proc_parent},
+                                       {"proc_children", lmp_proc_children},
+                                       {"proc_name", lmp_proc_name},
+                                       {"proc_daemon", lmp_proc_daemon},
+                                       {"proc_pid", lmp_proc_pid},
+                                       {"proc_exitcode", lmp_proc_exitcode},
+                                       {"proc_method", lmp_proc_method},
+                                       {"proc_alive", lmp_proc_alive},
+                                       {"proc_join", lmp_proc_join},
+                                       {"proc_signal", lmp_proc_signal},
+                                       {"proc_sentinel", lmp_proc_sentinel},
+                                       {"proc_close", lmp_proc_close},
+                                       {"proc_closed", lmp_proc_closed},
+                                       {"proc_set_plan", lmp_proc_set_plan},
+                                       {"proc_plan", lmp_proc_plan},
+                                       {"proc_set_answer", lmp_proc_set_answer},
+                                       {"proc_answer", lmp_proc_answer},
+                                       {"proc_fork", lmp_proc_fork},
+                                       {"proc_spawn", lmp_proc_spawn},
+                                       {"proc_serve", lmp_proc_serve},
+                                       {"proc_thread", lmp_thread_start},
+                                       {NULL, NULL}};

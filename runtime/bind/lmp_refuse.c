@@ -5,8 +5,8 @@
  */
 #include "lmp_pack.h"
 
-#define SHOWN 12    /* frames shown at each end of a deep path */
-#define KEY_MAX 64  /* bytes shown of a key */
+#define SHOWN 12   /* frames shown at each end of a deep path */
+#define KEY_MAX 64 /* bytes shown of a key */
 
 static int is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -81,8 +81,7 @@ static void add_upvalue(lua_State *L, luaL_Buffer *b,
   luaL_addchar(b, '\'');
 }
 
-static void add_frame(lua_State *L, luaL_Buffer *b,
-                      const struct lmp_frame *f) {
+static void add_frame(lua_State *L, luaL_Buffer *b, const struct lmp_frame *f) {
   switch (f->kind) {
   case LMP_K_DENSE:
     add_index(L, b, "", f->i);
@@ -152,8 +151,7 @@ void lmp__refuse(struct lmp_enc *e, const char *what) {
 
 void lmp__refuse_with(struct lmp_enc *e) {
   if (lua_type(e->L, -1) != LUA_TSTRING)
-    lua_pushfstring(e->L, "its __reduce raised a %s",
-                    luaL_typename(e->L, -1));
+    lua_pushfstring(e->L, "its __reduce raised a %s", luaL_typename(e->L, -1));
   raise(e);
 }
 

@@ -27,7 +27,9 @@ struct start {
   lua_State *L; /* the new state; the new thread's once it runs */
 };
 
-int lmp_thread_is_one(void) { return here.L != NULL; }
+int lmp_thread_is_one(void) {
+  return here.L != NULL;
+}
 
 lua_State *lmp_thread_current(lua_State *L) {
   return here.L ? here.current : L;
@@ -155,52 +157,18 @@ static void note_coroutines(lua_State *L) {
 
 /* The new state */
 
-/* What the parent could require without a file, the child can: the loaders
- * are C functions with a constant at most. */
-static void copy_preload(lua_State *from, lua_State *to) {
-  luaL_getsubtable(from, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  luaL_getsubtable(to, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushnil(from);
-  while (lua_next(from, -2)) {
-    lua_CFunction f = lua_tocfunction(from, -1);
-
-    if (f && lua_type(from, -2) == LUA_TSTRING) {
-      int plain = !lua_getupvalue(from, -1, 1);
-
-      if (plain) {
-        lua_pushcfunction(to, f);
-        lua_setfield(to, -2, lua_tostring(from, -2));
-      } else {
-        if (lua_islightuserdata(from, -1)) {
-          lua_pushlightuserdata(to, lua_touserdata(from, -1));
-          lua_pushcclosure(to, f, 1);
-          lua_setfield(to, -2, lua_tostring(from, -3));
-        }
-        lua_pop(from, 1);
-      }
-    }
-    lua_pop(from, 1);
-  }
-  lua_pop(from, 1);
-  lua_pop(to, 1);
-}
-
-
-
 /* Runs protected, in the new state, still in the parent's thread. */
 static int prepare(lua_State *L) {
-  lua_State *parent = lua_touserdata(L, 1);
-
   luaL_openlibs(L);
   note_coroutines(L);
-  copy_preload(parent, L);
+  lmp_preload(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_mp_core);
   lua_setfield(L, -2, "mp.core");
   lua_getglobal(L, "package");
-  lua_pushstring(L, lua_tostring(L, 2));
+  lua_pushstring(L, lua_tostring(L, 1));
   lua_setfield(L, -2, "path");
-  lua_pushstring(L, lua_tostring(L, 3));
+  lua_pushstring(L, lua_tostring(L, 2));
   lua_setfield(L, -2, "cpath");
   return 0;
 }
@@ -263,10 +231,9 @@ int lmp_thread_start(lua_State *L) {
   if (!s->L)
     return luaL_error(L, "start: not enough memory");
   lua_pushcfunction(s->L, prepare);
-  lua_pushlightuserdata(s->L, L);
   lua_pushstring(s->L, path);
   lua_pushstring(s->L, cpath);
-  if (lua_pcall(s->L, 3, 0, 0) != LUA_OK)
+  if (lua_pcall(s->L, 2, 0, 0) != LUA_OK)
     return luaL_error(L, "start: %s", lua_tostring(s->L, -1));
   rc = mp_proc_thread(b->held, run, s->L);
   if (rc < 0)

@@ -115,21 +115,17 @@ static int get_integer(struct lmp_dec *d) {
   return LMP_DONE;
 }
 
-static void push_float(struct lmp_dec *d) {
+static int get_float(struct lmp_dec *d) {
   uint64_t bits;
   lua_Number v;
 
+  if (left(d) < 8)
+    return lmp__bad(d, "truncated");
   memcpy(&bits, d->at, 8);
   bits = LMP_LE64(bits);
   memcpy(&v, &bits, 8);
   d->at += 8;
   lua_pushnumber(d->L, v);
-}
-
-static int get_float(struct lmp_dec *d) {
-  if (left(d) < 8)
-    return lmp__bad(d, "truncated");
-  push_float(d);
   return LMP_DONE;
 }
 
@@ -226,25 +222,6 @@ static int open_meta(struct lmp_dec *d) {
   return open_table(d, *d->at++, 1);
 }
 
-/* The constructor's place on the stack is the object's. */
-static int open_reduce(struct lmp_dec *d) {
-  struct lmp_dframe *f;
-  uint64_t n;
-
-  if (lmp__get_varint(d, &n) != LMP_DONE)
-    return LMP_BAD;
-  if (n == 0 || n > left(d))
-    return lmp__bad(d, "bad number of arguments");
-  f = lmp__dframe(d, LMP_K_REDUCE);
-  if (f == NULL)
-    return LMP_BAD;
-  if (!lua_checkstack(d->L, (int)(n < 1000000 ? n : 1000000) + 12))
-    return lmp__bad(d, "too many arguments");
-  f->n = (size_t)n;
-  f->number = d->next++;
-  return LMP_OPEN;
-}
-
 static int get_code(struct lmp_dec *d, unsigned tag) {
   if (d->flags & LMP_NOCODE)
     return lmp__bad(d, tag == LMP_T_META ? "a metatable, refused"
@@ -253,7 +230,7 @@ static int get_code(struct lmp_dec *d, unsigned tag) {
   case LMP_T_META:
     return open_meta(d);
   case LMP_T_REDUCE:
-    return open_reduce(d);
+    return lmp__get_reduced(d);
   case LMP_T_GLOBALS:
     lua_rawgeti(d->L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     return LMP_DONE;
@@ -323,83 +300,6 @@ int lmp__get(struct lmp_dec *d) {
  * answers LMP_DONE leaves one there: the frame's own, and the frame is gone,
  * or one that it has turned into another kind to wait for.
  */
-
-static lua_Integer run_integer(const unsigned char *at, unsigned log) {
-  uint16_t w16;
-  uint32_t w32;
-  uint64_t w64;
-
-  switch (log) {
-  case 0:
-    return (int8_t)*at;
-  case 1:
-    memcpy(&w16, at, 2);
-    return (int16_t)LMP_LE16(w16);
-  case 2:
-    memcpy(&w32, at, 4);
-    return (int32_t)LMP_LE32(w32);
-  default:
-    memcpy(&w64, at, 8);
-    return (lua_Integer)LMP_LE64(w64);
-  }
-}
-
-/* A run of numbers, from element f->i + 1 on. */
-static int get_run(struct lmp_dec *d, struct lmp_dframe *f) {
-  unsigned tag = *d->at++;
-  unsigned log = tag == LMP_T_RUNF ? 3 : tag - LMP_T_RUN8;
-  lua_State *L = d->L;
-  int slot = f->slot;
-  size_t i = f->i;
-  uint32_t n;
-  size_t end;
-
-  if (lmp__get_u32(d, &n) != LMP_DONE)
-    return LMP_BAD;
-  if (n > f->n - i || n > left(d) >> log)
-    return lmp__bad(d, "too long a run of numbers");
-  end = i + n;
-  while (i < end) {
-    if (tag == LMP_T_RUNF) {
-      push_float(d);
-    } else {
-      lua_pushinteger(L, run_integer(d->at, log));
-      d->at += (size_t)1 << log;
-    }
-    lua_rawseti(L, slot, (lua_Integer)++i);
-  }
-  f->i = i;
-  return LMP_DONE;
-}
-
-static int step_dense(struct lmp_dec *d, struct lmp_dframe *f, int have) {
-  lua_State *L = d->L;
-
-  for (;;) {
-    int rc;
-    if (have) {
-      if (lua_isnil(L, -1))
-        lua_pop(L, 1);
-      else
-        lua_rawseti(L, f->slot, (lua_Integer)f->i);
-    }
-    while (f->i < f->n && d->at < d->end && *d->at >= LMP_T_RUN8 &&
-           *d->at <= LMP_T_RUNF) {
-      d->item = d->at;
-      if (get_run(d, f) != LMP_DONE)
-        return LMP_BAD;
-    }
-    if (f->i == f->n)
-      break;
-    f->i++;
-    rc = lmp__get(d);
-    if (rc != LMP_DONE)
-      return rc;
-    have = 1;
-  }
-  f->kind = LMP_K_PAIRS;
-  return LMP_DONE;
-}
 
 static int is_bad_key(lua_State *L) {
   switch (lua_type(L, -1)) {
@@ -503,45 +403,13 @@ static int step_meta(struct lmp_dec *d, struct lmp_dframe *f) {
   return LMP_DONE;
 }
 
-static int construct(struct lmp_dec *d, struct lmp_dframe *f) {
-  lua_State *L = d->L;
-  uint32_t number = f->number;
-
-  switch (lua_pcall(L, (int)f->n - 1, 1, 0)) {
-  case LUA_OK:
-    break;
-  case LUA_ERRMEM:
-    return lua_error(L);
-  default:
-    if (lua_type(L, -1) == LUA_TSTRING)
-      lua_pushfstring(L, "a constructor raised: %s", lua_tostring(L, -1));
-    else
-      lua_pushfstring(L, "a constructor raised a %s", luaL_typename(L, -1));
-    return lmp__bad(d, NULL);
-  }
-  lmp__learn(d, number);
-  d->depth--;
-  return LMP_DONE;
-}
-
-static int step_reduce(struct lmp_dec *d, struct lmp_dframe *f) {
-  while (f->i < f->n) {
-    int rc;
-    f->i++;
-    rc = lmp__get(d);
-    if (rc != LMP_DONE)
-      return rc;
-  }
-  return construct(d, f);
-}
-
 static int step(struct lmp_dec *d, int have) {
   struct lmp_dframe *f = &d->frames[d->depth - 1];
   int rc;
 
   switch (f->kind) {
   case LMP_K_DENSE:
-    rc = step_dense(d, f, have);
+    rc = lmp__step_ddense(d, f, have);
     if (rc != LMP_DONE)
       return rc;
     return step_pairs(d, f);
@@ -550,7 +418,7 @@ static int step(struct lmp_dec *d, int have) {
   case LMP_K_META:
     return step_meta(d, f);
   case LMP_K_REDUCE:
-    return step_reduce(d, f);
+    return lmp__step_dreduce(d, f);
   default:
     return lmp__step_dfunction(d, f, have);
   }
@@ -645,8 +513,8 @@ static void push_why(struct lmp_dec *d) {
   lua_pushfstring(L, "damaged message: byte %I: %s", at, lua_tostring(L, -1));
 }
 
-int lmp_unpack(lua_State *L, const char *data, size_t len,
-               const mp_ref *refs, unsigned nrefs, unsigned flags) {
+int lmp_unpack(lua_State *L, const char *data, size_t len, const mp_ref *refs,
+               unsigned nrefs, unsigned flags) {
   const unsigned char *start = (const unsigned char *)data;
   struct lmp_dec d;
   int ok;

@@ -20,7 +20,8 @@
 #include <sys/resource.h>
 
 #define LINE 64
-#define SMALLEST 256       /* the smallest block, its line included: steps of a
+#define SMALLEST                                                               \
+  256 /* the smallest block, its line included: steps of a
                               quarter keep all of them multiples of a line */
 #define SMALLEST_LOG2 8
 #define LARGE (256u << 10) /* from here on pages go back to the kernel */
@@ -30,9 +31,9 @@
 #define WINDOW_MIN ((uint64_t)32 << 20)
 
 struct block {
-  uint64_t cls;   /* size class; never changes */
-  uint64_t next;  /* next free block of the class; big */
-  uint64_t bare;  /* 1: free and without pages; big */
+  uint64_t cls;  /* size class; never changes */
+  uint64_t next; /* next free block of the class; big */
+  uint64_t bare; /* 1: free and without pages; big */
   uint64_t pad[5];
 };
 

@@ -54,15 +54,15 @@ struct mp__head {
   uint64_t magic;
   uint32_t layout;
   uint32_t max_slots;
-  uint64_t window; /* bytes of address space that each member maps */
-  uint64_t size;   /* bytes of the file that are backed by memory; big */
-  uint64_t top;    /* first byte never handed out; big */
+  uint64_t window;   /* bytes of address space that each member maps */
+  uint64_t size;     /* bytes of the file that are backed by memory; big */
+  uint64_t top;      /* first byte never handed out; big */
   uint64_t retained; /* bytes of large free blocks that keep their pages; big */
   uint64_t garbage;  /* objects that nobody holds, to be taken apart; big */
   uint64_t serial;   /* the last serial given to an object; big */
 
   struct mp__lock big;
-  uint32_t deaths; /* futex: counts sweeps; anyone after a sweep */
+  uint32_t deaths;   /* futex: counts sweeps; anyone after a sweep */
   uint64_t njournal; /* words of a committed transaction still to write */
   uint64_t journal[2 * MP__TXN_MAX];
 
@@ -71,9 +71,9 @@ struct mp__head {
   uint64_t free_first; /* offset of the seat to be used next, 0: none; big */
   uint64_t free_last;  /* seats are reused in turn (FIFO); big */
 
-  uint64_t vault_op;   /* 0 idle, 1 sending, 2 dropping; see vault.c */
-  uint64_t vault_head; /* number of the first entry in the socket; big */
-  uint64_t vault_tail; /* number of the next entry; big */
+  uint64_t vault_op;    /* 0 idle, 1 sending, 2 dropping; see vault.c */
+  uint64_t vault_head;  /* number of the first entry in the socket; big */
+  uint64_t vault_tail;  /* number of the next entry; big */
   uint64_t vault_first; /* the fd object with the lowest number; big */
   uint64_t vault_last;  /* ... and with the highest; big */
 
@@ -100,7 +100,9 @@ extern struct mp__here mp__here;
 
 #define MP__HEAD ((struct mp__head *)(void *)mp__here.base)
 
-static inline void *mp__at(uint64_t off) { return mp__here.base + off; }
+static inline void *mp__at(uint64_t off) {
+  return mp__here.base + off;
+}
 
 static inline uint64_t mp__off(const void *p) {
   return (uint64_t)((const char *)p - mp__here.base);
@@ -121,17 +123,17 @@ struct mp__txn {
   uint64_t gone[MP__GONE_MAX]; /* names whose last holder lets go */
 };
 
-int mp__arena_found(void);                  /* make and map a new one */
-int mp__arena_map(int memfd);               /* map one that exists */
-void mp__arena_forget(void);                /* undo the founding */
-int mp__arena_check(void);                  /* are the descriptors ours? */
-void mp__begin(struct mp__txn *t);          /* takes the big lock */
+int mp__arena_found(void);         /* make and map a new one */
+int mp__arena_map(int memfd);      /* map one that exists */
+void mp__arena_forget(void);       /* undo the founding */
+int mp__arena_check(void);         /* are the descriptors ours? */
+void mp__begin(struct mp__txn *t); /* takes the big lock */
 uint64_t mp__peek(struct mp__txn *t, const uint64_t *word);
 void mp__set(struct mp__txn *t, uint64_t *word, uint64_t value);
-void mp__commit(struct mp__txn *t);         /* keeps the big lock */
-void mp__end(struct mp__txn *t);            /* commits, drops the big lock */
-void mp__abort(struct mp__txn *t);          /* forgets, drops the big lock */
-void mp__replay(void);                      /* after a death; big lock held */
+void mp__commit(struct mp__txn *t); /* keeps the big lock */
+void mp__end(struct mp__txn *t);    /* commits, drops the big lock */
+void mp__abort(struct mp__txn *t);  /* forgets, drops the big lock */
+void mp__replay(void);              /* after a death; big lock held */
 
 /* A block of at least `len` bytes, 64-byte aligned, not zeroed; reachable
  * from nothing until the transaction says so. */

@@ -64,7 +64,7 @@ static int noted(const struct mp__slot *s) {
   unsigned i = mp__slot_index(s);
 
   return i < kids.len && kids.generation == mp__here.generation ? kids.fd[i]
-                                                                 : 0;
+                                                                : 0;
 }
 
 static void forget(const struct mp__slot *s) {

@@ -36,8 +36,7 @@ static int quota_of(const char *group) {
 
   (void)snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
   if (read_file(path, buf, sizeof buf) < 0 ||
-      sscanf(buf, "%ld %ld", &quota, &period) != 2 || quota <= 0 ||
-      period <= 0)
+      sscanf(buf, "%ld %ld", &quota, &period) != 2 || quota <= 0 || period <= 0)
     return 0;
   return (int)((quota + period - 1) / period);
 }

@@ -30,7 +30,9 @@ static _Thread_local uint32_t thread_generation;
 
 /* Who am I */
 
-struct mp__slot *mp__slot_at(uint64_t off) { return mp__at(off); }
+struct mp__slot *mp__slot_at(uint64_t off) {
+  return mp__at(off);
+}
 
 unsigned mp__slot_index(const struct mp__slot *s) {
   return (unsigned)((mp__off(s) - MP__SLOTS) / MP__SLOT_SIZE);
@@ -53,7 +55,9 @@ void mp__set_me(struct mp__slot *s, int thread) {
   }
 }
 
-int mp_entered(void) { return mp__here.base != NULL && mp__here.alive[0]; }
+int mp_entered(void) {
+  return mp__here.base != NULL && mp__here.alive[0];
+}
 
 uint32_t mp_generation(void) {
   if (mp__here.base && !mp__here.alive[0])
@@ -350,9 +354,8 @@ static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
 }
 
 static int to_sweep(struct mp__slot *s) {
-  return (s->obj.type & 0xff) == MP_TYPE_PROC &&
-         !(s->flags & MP__PROC_SWEPT) && s->state >= MP_STARTING &&
-         mp__slot_dead(s);
+  return (s->obj.type & 0xff) == MP_TYPE_PROC && !(s->flags & MP__PROC_SWEPT) &&
+         s->state >= MP_STARTING && mp__slot_dead(s);
 }
 
 void mp__sweep(struct mp__slot *s) {
@@ -395,11 +398,15 @@ static int scan(int verify) {
   return found_dead;
 }
 
-int mp__scan(void) { return scan(0); }
+int mp__scan(void) {
+  return scan(0);
+}
 
 /* Sleeping */
 
-static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t earlier(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
 
 /* Sleep on the word and on the lives of the others. */
 static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {

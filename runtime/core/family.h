@@ -39,42 +39,42 @@ struct mp__life {
 struct mp__slot {
   struct mp__obj obj;
   struct mp__life life;
-  uint64_t born;       /* clock ticks since boot, no earlier than the start of
+  uint64_t born;        /* clock ticks since boot, no earlier than the start of
                           the process and earlier than any heir of its pid's;
                           itself */
-  uint64_t gen;        /* lives of this seat; big */
-  uint64_t state;      /* enum mp_state; big */
-  uint64_t flags;      /* MP_PROC_DAEMON, MP__PROC_*; big */
-  uint32_t pid;        /* 0 until forked; written by the kernel in clone */
-  uint32_t method;     /* enum mp_method; the parent */
-  uint32_t exit;       /* futex; see above */
-  uint32_t stop;       /* thread: the signal it is to end by; anyone */
-  uint32_t nchild;     /* for default names; the process itself */
-  uint32_t tid;        /* of the thread its life hangs on; itself */
+  uint64_t gen;         /* lives of this seat; big */
+  uint64_t state;       /* enum mp_state; big */
+  uint64_t flags;       /* MP_PROC_DAEMON, MP__PROC_*; big */
+  uint32_t pid;         /* 0 until forked; written by the kernel in clone */
+  uint32_t method;      /* enum mp_method; the parent */
+  uint32_t exit;        /* futex; see above */
+  uint32_t stop;        /* thread: the signal it is to end by; anyone */
+  uint32_t nchild;      /* for default names; the process itself */
+  uint32_t tid;         /* of the thread its life hangs on; itself */
   uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
-  uint32_t sent;       /* the last signal of ours that ends it; anyone */
-  uint64_t waiting;    /* offset of the sleeper count we are part of, or 0 */
+  uint32_t sent;        /* the last signal of ours that ends it; anyone */
+  uint64_t waiting;     /* offset of the sleeper count we are part of, or 0 */
   /* the family tree; big */
-  uint64_t parent;     /* seat of the starter, 0: orphan or first */
+  uint64_t parent;      /* seat of the starter, 0: orphan or first */
   uint64_t parent_name; /* the same, kept for parent_process() */
-  uint64_t child;      /* first child */
-  uint64_t older;      /* next in the parent's list */
-  uint64_t younger;    /* previous in it */
+  uint64_t child;       /* first child */
+  uint64_t older;       /* next in the parent's list */
+  uint64_t younger;     /* previous in it */
   /* what it holds; big */
-  uint64_t ledger;      /* block of uint64_t entries */
-  uint64_t ledger_len;  /* entries used so far, the free ones included */
-  uint64_t ledger_free; /* first free entry, 0: none */
-  uint64_t plan;        /* parcel: what it is to do */
-  uint64_t answer;      /* parcel: what it answered */
-  uint64_t next_free;   /* in the list of free seats */
+  uint64_t ledger;            /* block of uint64_t entries */
+  uint64_t ledger_len;        /* entries used so far, the free ones included */
+  uint64_t ledger_free;       /* first free entry, 0: none */
+  uint64_t plan;              /* parcel: what it is to do */
+  uint64_t answer;            /* parcel: what it answered */
+  uint64_t next_free;         /* in the list of free seats */
   char name[MP_NAME_MAX + 1]; /* the parent */
-  char ident[40];       /* "1:2": the second child of the first; the parent */
+  char ident[40]; /* "1:2": the second child of the first; the parent */
 };
 _Static_assert(sizeof(struct mp__slot) <= MP__SLOT_SIZE, "seat size");
 
 enum {
-  MP__PROC_MAIN = 0x100,   /* the founder, or a process that entered by itself */
-  MP__PROC_SWEPT = 0x200,  /* dead, and its ledger is empty */
+  MP__PROC_MAIN = 0x100,  /* the founder, or a process that entered by itself */
+  MP__PROC_SWEPT = 0x200, /* dead, and its ledger is empty */
   MP__PROC_REAPED = 0x400, /* the parent has waited for it */
   MP__PROC_BLIND = 0x800,  /* no robust list: only the second detector sees */
   MP__PROC_GUEST = 0x1000  /* its life hangs on a thread that is not the main */
@@ -100,7 +100,7 @@ void *mp__robust_head(void);
 /* In a transaction. */
 int mp__slot_new(struct mp__txn *t, struct mp__slot **out);
 int mp__hold(struct mp__txn *t, struct mp__slot *who, uint64_t name,
-             mp_ref *held); /* a ledger entry, no count */
+             mp_ref *held);                       /* a ledger entry, no count */
 void mp__ref(struct mp__txn *t, uint64_t name);   /* count + 1 */
 void mp__unref(struct mp__txn *t, uint64_t name); /* count - 1, garbage at 0 */
 void mp__let(struct mp__txn *t, struct mp__slot *who, mp_ref held);
@@ -115,8 +115,8 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
 /* Outside of any transaction. */
-void mp__collect(void);       /* take the garbage apart */
-int mp__scan(void);           /* sweep what has died; the number of them */
+void mp__collect(void); /* take the garbage apart */
+int mp__scan(void);     /* sweep what has died; the number of them */
 void mp__sweep(struct mp__slot *s);
 void mp__gone(uint64_t name); /* an object lost its last holder of that end */
 
@@ -134,8 +134,8 @@ int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
 /* vault.c: descriptors that any member can get at */
 struct mp__fd {
   struct mp__obj obj;
-  uint64_t seq;   /* number of its entry; big */
-  uint64_t next;  /* the live entries in order; big */
+  uint64_t seq;  /* number of its entry; big */
+  uint64_t next; /* the live entries in order; big */
   uint64_t prev;
 };
 int mp__vault_open(void);
@@ -167,7 +167,7 @@ void mp__pipe_gone(uint64_t name);
 
 /* proc.c */
 void mp__proc_bury(struct mp__slot *s, int code, int final);
-int mp__exit_of(int status);       /* of a wait status: N, or -signal */
-int mp__exit_code(uint32_t word);  /* of an exit word that is not 0 */
+int mp__exit_of(int status);      /* of a wait status: N, or -signal */
+int mp__exit_code(uint32_t word); /* of an exit word that is not 0 */
 
 #endif

@@ -17,7 +17,6 @@ struct mp__waitv {
 
 /* Sleep until any of the words differs or is woken.  -ENOSYS on a kernel
  * without futex_waitv (before 5.16). */
-int mp__futex_waitv(const struct mp__waitv *list, unsigned n,
-                    int64_t deadline);
+int mp__futex_waitv(const struct mp__waitv *list, unsigned n, int64_t deadline);
 
 #endif

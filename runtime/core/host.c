@@ -7,9 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-int mp_getcwd(char *to, size_t cap) { return getcwd(to, cap) ? 0 : -errno; }
+int mp_getcwd(char *to, size_t cap) {
+  return getcwd(to, cap) ? 0 : -errno;
+}
 
-int mp_chdir(const char *path) { return chdir(path) < 0 ? -errno : 0; }
+int mp_chdir(const char *path) {
+  return chdir(path) < 0 ? -errno : 0;
+}
 
 /* The file itself, also when it was replaced or deleted since: execve of the
  * link in /proc starts what runs now. */
@@ -22,7 +26,9 @@ int mp_program(char *to, size_t cap) {
   return 0;
 }
 
-int mp_is_program(const char *path) { return access(path, X_OK) == 0; }
+int mp_is_program(const char *path) {
+  return access(path, X_OK) == 0;
+}
 
 int mp_authkey(unsigned char key[32]) {
   int rc = mp_enter();

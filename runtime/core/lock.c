@@ -20,8 +20,8 @@
 static uint32_t my_word(void) {
   struct mp__slot *me = mp__me();
 
-  return mp__slot_index(me) |
-         (uint32_t)(mp__load64_rlx(&me->gen) & 0x7fff) << 16;
+  return mp__slot_index(me) | (uint32_t)(mp__load64_rlx(&me->gen) & 0x7fff)
+                                  << 16;
 }
 
 /* Has the holder that the word names ended? */

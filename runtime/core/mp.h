@@ -150,8 +150,7 @@ unsigned mp_pipe_modes(mp_ref end);
 int mp_pipe_send(mp_ref end, const struct mp_out *out, int64_t deadline);
 /* 0 and a message, -MP_ECLOSED at the end of the stream, -MP_ETIMEOUT,
  * -EINTR.  `scratch` has room for MP_INLINE_MAX bytes. */
-int mp_pipe_recv(mp_ref end, struct mp_msg *m, void *scratch,
-                 int64_t deadline);
+int mp_pipe_recv(mp_ref end, struct mp_msg *m, void *scratch, int64_t deadline);
 /* 1 when recv would not block (a message, or the end), 0 at the deadline */
 int mp_pipe_poll(mp_ref end, int64_t deadline);
 /* A descriptor that is readable while recv would not block.  The caller

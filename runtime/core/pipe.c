@@ -24,7 +24,9 @@ static struct mp__pipe *pipe_of(mp_ref end) {
   return mp__at(MP_REF_ID(end) & ~(uint64_t)63);
 }
 
-static unsigned end_of(mp_ref end) { return (unsigned)(end & 1); }
+static unsigned end_of(mp_ref end) {
+  return (unsigned)(end & 1);
+}
 
 static int init_queues(struct mp__txn *t, struct mp__pipe *p, int simplex) {
   int rc = mp__queue_init(t, &p->q[1], MP__QUEUE_PIPE);

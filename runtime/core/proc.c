@@ -24,7 +24,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static struct mp__slot *slot_of(mp_ref p) { return mp__at(MP_REF_ID(p)); }
+static struct mp__slot *slot_of(mp_ref p) {
+  return mp__at(MP_REF_ID(p));
+}
 
 /* The record */
 
@@ -64,9 +66,13 @@ int mp_proc_open(mp_ref *held, const char *name, unsigned flags) {
   return 0;
 }
 
-mp_ref mp_proc_self(void) { return MP__SLOT_REF(mp__me()); }
+mp_ref mp_proc_self(void) {
+  return MP__SLOT_REF(mp__me());
+}
 
-mp_ref mp_proc_parent(void) { return mp__me()->parent_name; }
+mp_ref mp_proc_parent(void) {
+  return mp__me()->parent_name;
+}
 
 int mp_proc_child(unsigned i, mp_ref *held) {
   struct mp__slot *s;
@@ -119,17 +125,23 @@ int mp_proc_set_flags(mp_ref p, unsigned flags) {
   if (s->state != MP_NEW)
     rc = -MP_ESTARTED;
   else
-    mp__set(&t, &s->flags, (s->flags & ~(uint64_t)MP_PROC_DAEMON) |
-                               (flags & MP_PROC_DAEMON));
+    mp__set(&t, &s->flags,
+            (s->flags & ~(uint64_t)MP_PROC_DAEMON) | (flags & MP_PROC_DAEMON));
   mp__end(&t);
   return rc;
 }
 
-int mp_proc_state(mp_ref p) { return (int)mp__load64_acq(&slot_of(p)->state); }
+int mp_proc_state(mp_ref p) {
+  return (int)mp__load64_acq(&slot_of(p)->state);
+}
 
-int mp_proc_method(mp_ref p) { return (int)slot_of(p)->method; }
+int mp_proc_method(mp_ref p) {
+  return (int)slot_of(p)->method;
+}
 
-int mp_proc_pid(mp_ref p) { return (int)mp__load32_acq(&slot_of(p)->pid); }
+int mp_proc_pid(mp_ref p) {
+  return (int)mp__load32_acq(&slot_of(p)->pid);
+}
 
 /* Plan and answer: parcels that the record holds */
 
@@ -195,7 +207,9 @@ int mp__exit_of(int status) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int mp__exit_code(uint32_t word) { return (int)(word & 0xffff) - 256; }
+int mp__exit_code(uint32_t word) {
+  return (int)(word & 0xffff) - 256;
+}
 
 static void set_exit(struct mp__slot *s, uint32_t word) {
   uint32_t seen = 0;

@@ -29,9 +29,13 @@ struct segment {
 #define LAST_SEG 65536
 #define PIPE_LONG (16u << 20) /* bytes of parcels that wait in a pipe */
 
-static uint64_t padded(uint64_t n) { return (n + UNIT - 1) & ~(uint64_t)7; }
+static uint64_t padded(uint64_t n) {
+  return (n + UNIT - 1) & ~(uint64_t)7;
+}
 
-static uint64_t units(uint64_t word) { return word & 0xffffffffu; }
+static uint64_t units(uint64_t word) {
+  return word & 0xffffffffu;
+}
 
 /* One message further, `bytes` behind position `at` (in units). */
 static uint64_t advance(uint64_t word, uint64_t at, uint64_t bytes) {
@@ -89,8 +93,7 @@ void mp__queue_wake_all(struct mp__queue *q) {
 
 /* Put */
 
-static int full_on(struct mp__full *full, const uint64_t *word,
-                   uint64_t seen) {
+static int full_on(struct mp__full *full, const uint64_t *word, uint64_t seen) {
   full->word = word;
   full->seen = seen;
   return -MP_EFULL;
@@ -154,8 +157,8 @@ static int reserve(struct mp__queue *q, uint64_t len, struct record **r,
   return 0;
 }
 
-static int put_short(struct mp__queue *q, const struct mp_out *out,
-                     size_t len, struct mp__full *full) {
+static int put_short(struct mp__queue *q, const struct mp_out *out, size_t len,
+                     struct mp__full *full) {
   struct record *r;
   int rc;
 
@@ -166,8 +169,8 @@ static int put_short(struct mp__queue *q, const struct mp_out *out,
     r->kind = RECORD;
     mp__out_copy(r + 1, out);
     MP_FAULT("queue.put.copied");
-    mp__store64_seq(&q->put, advance(q->put, units(q->put),
-                                     sizeof *r + padded(len)));
+    mp__store64_seq(&q->put,
+                    advance(q->put, units(q->put), sizeof *r + padded(len)));
     MP_FAULT("queue.put.committed");
   }
   mp__lock_drop(&q->put_lock);
@@ -175,8 +178,7 @@ static int put_short(struct mp__queue *q, const struct mp_out *out,
 }
 
 /* One long message is always let in, however long. */
-static int long_fits(struct mp__queue *q, uint64_t len,
-                     struct mp__full *full) {
+static int long_fits(struct mp__queue *q, uint64_t len, struct mp__full *full) {
   uint64_t got = mp__load64_seq(&q->long_got);
   uint64_t put = mp__load64_seq(&q->long_put);
 
@@ -205,8 +207,8 @@ static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
     mp__begin(&t);
     mp__pass(&t, mp__me(), parcel);
     mp__set(&t, &q->long_put, q->long_put + len);
-    mp__set(&t, &q->put, advance(q->put, units(q->put),
-                                 sizeof *r + sizeof name));
+    mp__set(&t, &q->put,
+            advance(q->put, units(q->put), sizeof *r + sizeof name));
     mp__end(&t);
     MP_FAULT("queue.put.parcel");
   }
@@ -261,8 +263,7 @@ static void leave_segment(struct mp__queue *q) {
 }
 
 /* Take a parcel into our ledger. */
-static int get_parcel(struct mp__queue *q, struct record *r,
-                      struct mp_msg *m) {
+static int get_parcel(struct mp__queue *q, struct record *r, struct mp_msg *m) {
   struct mp__txn t;
   struct mp__parcel *p;
   uint64_t name;
@@ -278,8 +279,7 @@ static int get_parcel(struct mp__queue *q, struct record *r,
     return rc;
   }
   mp__set(&t, &q->long_got, q->long_got + p->len);
-  mp__set(&t, &q->get, advance(q->get, units(q->get),
-                               sizeof *r + sizeof name));
+  mp__set(&t, &q->get, advance(q->get, units(q->get), sizeof *r + sizeof name));
   mp__end(&t);
   mp__parcel_view(held, m);
   return 0;
@@ -310,8 +310,8 @@ int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
     m->data = scratch;
     m->len = r->len;
     MP_FAULT("queue.get.copied");
-    mp__store64_seq(&q->get, advance(q->get, units(q->get),
-                                     sizeof *r + padded(r->len)));
+    mp__store64_seq(&q->get,
+                    advance(q->get, units(q->get), sizeof *r + padded(r->len)));
   }
   mp__lock_drop(&q->get_lock);
   MP_FAULT("queue.get.committed");
@@ -349,8 +349,8 @@ int mp__queue_step(struct mp__txn *t, struct mp__queue *q) {
         memcpy(&name, r + 1, sizeof name);
         mp__unref(t, name);
       }
-      mp__set(t, &q->get, advance(q->get, units(q->get),
-                                  sizeof *r + padded(r->len)));
+      mp__set(t, &q->get,
+              advance(q->get, units(q->get), sizeof *r + padded(r->len)));
     }
   }
   return 1;

@@ -36,12 +36,12 @@ struct mp__queue {
   uint32_t pad1;
   uint64_t pad2[4];
   /* rarely written */
-  uint64_t spare;     /* an empty segment for the next producer; big */
-  uint64_t long_put;  /* bytes of parcels ever put; big */
-  uint64_t long_got;  /* ... and ever taken; big */
-  uint64_t max_long;  /* parcels stop when so many bytes lie here; founder */
-  uint32_t two_segs;  /* 1: at most two segments; founder */
-  uint32_t closed;    /* 1: nothing more comes in */
+  uint64_t spare;       /* an empty segment for the next producer; big */
+  uint64_t long_put;    /* bytes of parcels ever put; big */
+  uint64_t long_got;    /* ... and ever taken; big */
+  uint64_t max_long;    /* parcels stop when so many bytes lie here; founder */
+  uint32_t two_segs;    /* 1: at most two segments; founder */
+  uint32_t closed;      /* 1: nothing more comes in */
   struct mp__bell bell; /* readable while there is something to take */
   uint64_t pad3;
 };

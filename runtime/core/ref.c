@@ -86,17 +86,16 @@ static int ledger_grow(struct mp__txn *t, struct mp__slot *s) {
 
   if (len < cap && len > 0)
     return 0;
-  rc = mp__alloc(t, old ? cap * 2 * sizeof(uint64_t)
-                        : MP__ENTRY_MIN * sizeof(uint64_t),
-                 &off);
+  rc = mp__alloc(
+      t, old ? cap * 2 * sizeof(uint64_t) : MP__ENTRY_MIN * sizeof(uint64_t),
+      &off);
   if (rc < 0)
     return rc;
   if (old) {
     memcpy(mp__at(off), mp__at(old), len * sizeof(uint64_t));
     /* What this very transaction has set is not in memory yet. */
     for (i = 0; i < len; i++)
-      ((uint64_t *)mp__at(off))[i] =
-          mp__peek(t, (uint64_t *)mp__at(old) + i);
+      ((uint64_t *)mp__at(off))[i] = mp__peek(t, (uint64_t *)mp__at(old) + i);
     mp__free(t, old);
   } else {
     *(uint64_t *)mp__at(off) = 0;
@@ -221,7 +220,9 @@ int mp_ref_adopt(mp_ref name, uint64_t serial, mp_ref *held) {
   return 0;
 }
 
-uint64_t mp_ref_serial(mp_ref name) { return obj_of(MP_REF_ID(name))->type; }
+uint64_t mp_ref_serial(mp_ref name) {
+  return obj_of(MP_REF_ID(name))->type;
+}
 
 void mp_ref_close(mp_ref *held) {
   struct mp__txn t;

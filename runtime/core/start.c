@@ -48,9 +48,9 @@ int mp__start_prepare(struct mp__slot *s, enum mp_method method) {
   if (rc < 0)
     return rc;
   mp__begin(&t);
-  rc = s->state != MP_NEW                      ? -MP_ESTARTED
+  rc = s->state != MP_NEW                   ? -MP_ESTARTED
        : s->parent_name != MP__SLOT_REF(me) ? -MP_ENOTOURS
-                                               : 0;
+                                            : 0;
   if (rc < 0)
     goto fail;
   s->method = method;
@@ -116,7 +116,9 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   mp__sys_null_stdin();
 }
 
-int mp_single_threaded(void) { return mp__sys_threads() == 1; }
+int mp_single_threaded(void) {
+  return mp__sys_threads() == 1;
+}
 
 int mp_proc_fork(mp_ref p) {
   struct mp__slot *s = mp__at(MP_REF_ID(p));

@@ -166,7 +166,9 @@ uint64_t mp__sys_inode(int fd) {
   return fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_ino;
 }
 
-int mp__sys_inherit(int fd) { return fcntl(fd, F_SETFD, 0) < 0 ? -errno : 0; }
+int mp__sys_inherit(int fd) {
+  return fcntl(fd, F_SETFD, 0) < 0 ? -errno : 0;
+}
 
 int mp__sys_cloexec(int fd) {
   return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
@@ -338,7 +340,9 @@ static int recv_fd(int sock, int flags) {
   return mp__sys_high(fd);
 }
 
-int mp__sys_recv_fd(int sock) { return recv_fd(sock, 0); }
+int mp__sys_recv_fd(int sock) {
+  return recv_fd(sock, 0);
+}
 
 int mp__sys_peek_fd(int sock, unsigned at) {
   int off = (int)at;
@@ -354,11 +358,17 @@ int mp__sys_peek_fd(int sock, unsigned at) {
 
 /* Processes */
 
-int mp__sys_getpid(void) { return getpid(); }
+int mp__sys_getpid(void) {
+  return getpid();
+}
 
-int mp__sys_gettid(void) { return (int)syscall(SYS_gettid); }
+int mp__sys_gettid(void) {
+  return (int)syscall(SYS_gettid);
+}
 
-int mp__sys_exists(int pid) { return kill(pid, 0) == 0 || errno == EPERM; }
+int mp__sys_exists(int pid) {
+  return kill(pid, 0) == 0 || errno == EPERM;
+}
 
 /* The fields of /proc/PID/stat behind the name, which may hold anything. */
 static int read_stat(int pid, char *buf, size_t cap, char **fields) {
@@ -498,8 +508,8 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
       *tid != mp__sys_gettid())
     return -ENOSYS;
   memset(&a, 0, sizeof a);
-  a.flags = flags | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-            CLONE_CHILD_CLEARTID;
+  a.flags =
+      flags | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
   a.parent_tid = (uint64_t)(uintptr_t)pid;
   a.child_tid = (uint64_t)(uintptr_t)tid;
   rc = syscall(SYS_clone3, &a, sizeof a);

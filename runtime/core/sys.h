@@ -32,7 +32,7 @@ int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
 void mp__sys_punch(int fd, uint64_t off, uint64_t len);
 uint64_t mp__sys_inode(int fd); /* 0 when there is none */
 int mp__sys_inherit(int fd);    /* survives exec */
-void mp__sys_null_stdin(void); /* and forget what stdio has read ahead */
+void mp__sys_null_stdin(void);  /* and forget what stdio has read ahead */
 /* >0 ready, 0 at the deadline, -EINTR, -errno */
 int mp__sys_poll1(int fd, short events, int64_t deadline);
 /* the same for n of them; who is ready says revents */
@@ -71,7 +71,7 @@ int mp__sys_tgkill(int pid, int tid, int sig);
 /* 1 and a wait status, 0: still running; -ECHILD: not ours to wait for */
 int mp__sys_wait(int pid, int block, int *status);
 int mp__sys_wait_fd(int pidfd, int block, int *status); /* likewise */
-int mp__sys_threads(void); /* of this process */
+int mp__sys_threads(void);                              /* of this process */
 
 int mp__sys_affinity(void); /* CPUs this thread may run on */
 /* glibc's fork without its exit signal; flags of clone3, *pid is written in

@@ -28,7 +28,9 @@ struct work {
 static _Thread_local void (*stop_hook)(void);
 static int stop_signal; /* 0: not chosen yet; the same whoever writes it */
 
-void mp_on_stop(void (*hook)(void)) { stop_hook = hook; }
+void mp_on_stop(void (*hook)(void)) {
+  stop_hook = hook;
+}
 
 static void on_signal(int sig) {
   int keep = errno;
@@ -79,8 +81,8 @@ static void *thread_main(void *arg) {
   mp__server_close();
   if (mp__load32_acq(&s->stop) == SIGTERM || s->stop == SIGKILL)
     code = -(int)s->stop;
-  while (!mp__cas32_seq(&s->exit, &seen,
-                        MP__EXIT_FINAL | (uint32_t)(code + 256)))
+  while (
+      !mp__cas32_seq(&s->exit, &seen, MP__EXIT_FINAL | (uint32_t)(code + 256)))
     ;
   mp__futex_wake(&s->exit, INT32_MAX);
   mp__bell_ring(&s->obj.bell);
@@ -142,6 +144,10 @@ int mp__thread_stop(struct mp__slot *s, int sig) {
   return 0;
 }
 
-int mp_stopping(void) { return (int)mp__load32_acq(&mp__me()->stop); }
+int mp_stopping(void) {
+  return (int)mp__load32_acq(&mp__me()->stop);
+}
 
-void mp_stop_clear(void) { mp__store32_seq(&mp__me()->stop, 0); }
+void mp_stop_clear(void) {
+  mp__store32_seq(&mp__me()->stop, 0);
+}

@@ -223,8 +223,14 @@ int mp_fd_share(int fd, mp_ref *held) {
   return rc < 0 ? rc : mp__vault_put(fd, held);
 }
 
-int mp_fd_get(mp_ref ref) { return mp__vault_get(MP_REF_ID(ref)); }
+int mp_fd_get(mp_ref ref) {
+  return mp__vault_get(MP_REF_ID(ref));
+}
 
-int mp_fd_is_open(int fd) { return mp__sys_inode(fd) != 0; }
+int mp_fd_is_open(int fd) {
+  return mp__sys_inode(fd) != 0;
+}
 
-void mp_fd_close(int fd) { mp__sys_close(fd); }
+void mp_fd_close(int fd) {
+  mp__sys_close(fd);
+}

@@ -1,4 +1,4 @@
-/* preload.c -- the modules that libluamp.a carries, for `require`.
+/* preload.c -- the modules that libluamp.a and core.so carry, for `require`.
  *
  * Starting costs one closure a module; undumping happens on `require`.
  */
@@ -17,7 +17,7 @@ static int load_module(lua_State *L) {
   const struct luamp_module *m = lua_touserdata(L, lua_upvalueindex(1));
   int rc;
 
-  if (strcmp(lua_ident, luamp_modules_ident) != 0)
+  if (!luamp_fits())
     return luaL_error(L, "libluamp.a was built for another Lua than %s",
                       LUA_RELEASE);
   lua_settop(L, 2);
@@ -27,6 +27,10 @@ static int load_module(lua_State *L) {
   lua_insert(L, 1);
   lua_call(L, 2, 1);
   return 1;
+}
+
+int luamp_fits(void) {
+  return strcmp(lua_ident, luamp_modules_ident) == 0;
 }
 
 void luamp_preload(lua_State *L) {

@@ -31,6 +31,9 @@ extern "C" {
  */
 void luamp_preload(lua_State *L);
 
+/* 1 when the Lua that runs is the one that compiled those modules. */
+int luamp_fits(void);
+
 /* The C half alone, module "mp.core"; a lua_CFunction for luaL_requiref.  The
  * modules of lua/mp/ are built on it.
  */

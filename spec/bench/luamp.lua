@@ -68,7 +68,8 @@ local function memory(method)
   local ours, theirs = context.Pipe()
   local p = context.Process(idle, theirs)
   p:start()
-  ours:recv()
+  theirs:close()
+  assert(ours:recv())
   ours:poll(0.1)
   local kib = 0
   for line in io.lines("/proc/" .. p.pid .. "/smaps_rollup") do

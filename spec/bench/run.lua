@@ -40,21 +40,16 @@ end
 
 -- running commands -----------------------------------------------------------
 
---- The last line that a command prints, and whether it succeeded.
+--- The last line that a command prints, or nil and what it said.
 local function ask(command)
-  local pipe <close> = assert(io.popen(command .. " 2>&1"))
-  local last, first = "", nil
-  for line in pipe:lines() do
-    if line ~= "" then
-      first = first or line
-      last = line
-    end
-  end
-  local ok = pipe:close()
-  return ok and last or nil, first or "no output"
+  local pipe = assert(io.popen(command .. " 2>&1"))
+  local said = pipe:read("a")
+  local ok, how, code = pipe:close()
+  if ok then return said:match("([^\n]*)\n*$") end
+  return nil, ("%s %d, %s"):format(how, code, said:sub(1, 400))
 end
 
-local function shell_words(name, default)
+local function from_env(name, default)
   local value = os.getenv(name)
   return value and value ~= "" and value or default
 end
@@ -64,13 +59,13 @@ local function make_floor()
   local target = build .. "/bench/floor"
   local check = "test -e %s && test -z \"$(find %s/floor -newer %s)\""
   if os.execute(check:format(target, dir, target)) then return end
-  local incdir = shell_words("LUA_INCDIR",
+  local incdir = from_env("LUA_INCDIR",
     "$(pkg-config --variable=includedir lua5.4)/lua5.4")
-  local lib = shell_words("LUA_LIB",
+  local lib = from_env("LUA_LIB",
     "$(pkg-config --variable=libdir lua5.4)/liblua5.4.a")
   local compile = ("mkdir -p %s/bench && %s -std=gnu11 -O2 -Wall -Wextra "
     .. "-Werror -isystem %s -o %s %s/floor/*.c %s -pthread -lm -ldl"):format(
-      build, shell_words("CC", "cc"), incdir, target, dir, lib)
+      build, from_env("CC", "cc"), incdir, target, dir, lib)
   print(compile)
   assert(os.execute(compile), "the C programs do not compile")
 end
@@ -105,9 +100,10 @@ local function measure(workload, heap)
       local skip = failed[side] or (side == "luamp" and workload.todo)
       if not skip then
         local last, why = ask(command_of(workload, side, heap))
+        local value = tonumber(last)
         runs[side] = runs[side] or {}
-        table.insert(runs[side], tonumber(last))
-        if not tonumber(last) then failed[side] = why end
+        table.insert(runs[side], value)
+        if not value then failed[side] = why or "no number: " .. last end
       end
     end
   end
@@ -122,12 +118,9 @@ end
 --- 1234567 -> "1.23 M"
 local function short(x)
   if not x then return "-" end
-  for _, unit in ipairs{{1e6, " M"}, {1e4, " k"}} do
-    if x >= unit[1] then
-      return ("%.3g"):format(x / unit[1] * (unit[2] == " k" and 10 or 1))
-        .. unit[2]
-    end
-  end
+  if x >= 1e9 then return ("%.3g G"):format(x / 1e9) end
+  if x >= 1e6 then return ("%.3g M"):format(x / 1e6) end
+  if x >= 1e4 then return ("%.3g k"):format(x / 1e3) end
   return ("%.4g"):format(x)
 end
 
@@ -174,8 +167,8 @@ local function verdict_text(workload, verdicts)
   if workload.todo then return "not written yet" end
   local out = {}
   for _, v in ipairs(verdicts) do
-    local prefix = v.kind == "aim" and "aim " or ""
-    table.insert(out, ("%s%s %s"):format(prefix, v.text, v.met and "ok" or "NO"))
+    local text = (v.kind == "aim" and "aim " or "") .. v.text
+    table.insert(out, text .. (v.met and " ok" or " NO"))
   end
   return table.concat(out, ", ")
 end
@@ -245,7 +238,8 @@ for _, workload in ipairs(workloads) do
     for side, r in pairs(result) do
       values[side] = r.median
       if r.failed then
-        table.insert(notes, ("%s, %s: %s"):format(workload.name, side, r.failed))
+        local text = "%s, %s: %s"
+        table.insert(notes, text:format(workload.name, side, r.failed))
         if side == "luamp" then broken = broken + 1 end
       end
     end
