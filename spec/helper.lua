@@ -14,7 +14,8 @@ local function capture(command)
 end
 
 local root = capture("pwd")
-local LUAMP = os.getenv("LUAMP") or root .. "/build/bin/luamp"
+local LUAMP = os.getenv("LUAMP") or "build/bin/luamp"
+if LUAMP:sub(1, 1) ~= "/" then LUAMP = root .. "/" .. LUAMP end
 
 -- The module of spec/host.c, built beside the command it is used with.
 local function build_host()
@@ -220,15 +221,6 @@ function helper.quiet(f, ...)
 end
 
 --- The interpreter that runs the specs.
-local program = {}
-do
-  local i = 0
-  while arg and arg[i - 1] do i = i - 1 end
-  local name = arg and arg[i] or "lua5.4"
-  if not name:find("/") then name = capture("command -v " .. name) end
-  if name:sub(1, 1) ~= "/" then name = root .. "/" .. name end
-  program.path = name
-end
 helper.program = os.getenv("INTERPRETER") or host.readlink("/proc/self/exe")
 helper.luamp = LUAMP
 helper.root = root

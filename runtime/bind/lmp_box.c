@@ -15,7 +15,10 @@ static const char *const type_names[] = {NULL, "mp.Process", "mp.Connection",
                                          "mp.Connection"};
 
 void lmp_box_close(struct lmp_box *b) {
-  int generation_is_ours = b->generation == mp_generation();
+  /* Not mp_generation: a fork of the host's that only closes its copy of the
+   * state is not to become a member for it. */
+  int generation_is_ours =
+      mp_entered() && b->generation == mp_generation();
 
   if (b->kind == LMP_CONN)
     mp_conn_close(&b->conn);

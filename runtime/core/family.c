@@ -404,6 +404,26 @@ int mp__scan(void) {
 
 /* Sleeping */
 
+void mp__count_in(uint32_t *count) {
+  mp__add32_seq(count, 1);
+  mp__store64_seq(&mp__me()->waiting, mp__off(count));
+}
+
+void mp__count_out(uint32_t *count) {
+  mp__store64_seq(&mp__me()->waiting, 0);
+  mp__add32_seq(count, (uint32_t)-1);
+}
+
+/* A daemon whose starter's life hung on a thread has no tie in the kernel. */
+static void follow_parent(void) {
+  struct mp__slot *me = mp__me();
+  struct mp__slot *p = mp__slot_at(me->parent_name);
+
+  if (me->flags & MP_PROC_DAEMON && me->parent_name &&
+      p->flags & MP__PROC_GUEST && mp__slot_verify(p))
+    mp__sys_kill_self();
+}
+
 static int64_t earlier(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
@@ -448,6 +468,7 @@ int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
     until = earlier(deadline, now + FIRST_NAP_NS);
     rc = mp__futex_wait(word, val, until);
   } else {
+    follow_parent();
     if (scan(nap->naps % 4 == 0)) /* now and then with the kernel's help */
       return 0;
     until = earlier(deadline, now + NAP_NS);

@@ -53,7 +53,7 @@ struct mp__slot {
   uint32_t tid;         /* of the thread its life hangs on; itself */
   uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
   uint32_t sent;        /* the last signal of ours that ends it; anyone */
-  uint64_t waiting;     /* offset of the sleeper count we are part of, or 0 */
+  uint64_t waiting;   /* offset of the count we are in, or 0; itself */
   /* the family tree; big */
   uint64_t parent;      /* seat of the starter, 0: orphan or first */
   uint64_t parent_name; /* the same, kept for parent_process() */
@@ -119,6 +119,11 @@ void mp__collect(void); /* take the garbage apart */
 int mp__scan(void);     /* sweep what has died; the number of them */
 void mp__sweep(struct mp__slot *s);
 void mp__gone(uint64_t name); /* an object lost its last holder of that end */
+
+/* Be one of those that *count counts (sleepers on a word, pollers): the seat
+ * notes where, so that the sweep can take a dead one out of the count. */
+void mp__count_in(uint32_t *count);
+void mp__count_out(uint32_t *count);
 
 /* The one way to sleep.  Before the first nap the caller has announced itself
  * where the waker looks, and looked again. */

@@ -75,18 +75,6 @@ static int peer_gone(struct mp__pipe *p, unsigned end) {
   return mp__load64_seq(&p->obj.refs[!end]) == 0;
 }
 
-/* A sleeper counts itself, so that wakers know, and notes where, so that the
- * sweep can take a dead one out of the count. */
-static void count_in(uint32_t *sleepers) {
-  mp__add32_seq(sleepers, 1);
-  mp__store64_seq(&mp__me()->waiting, mp__off(sleepers));
-}
-
-static void count_out(uint32_t *sleepers) {
-  mp__store64_seq(&mp__me()->waiting, 0);
-  mp__add32_seq(sleepers, (uint32_t)-1);
-}
-
 /* Wait until there may be room. */
 static int wait_for_room(struct mp__queue *q, const struct mp__full *full,
                          struct mp__nap *nap, int64_t deadline) {
@@ -95,11 +83,11 @@ static int wait_for_room(struct mp__queue *q, const struct mp__full *full,
 
   if (deadline > MP_NOW && mp__spin(full->word, full->seen, UINT64_MAX))
     return 0;
-  count_in(&q->room_sleepers);
+  mp__count_in(&q->room_sleepers);
   seq = mp__load32_seq(&q->room_seq);
   if (mp__load64_seq(full->word) == full->seen)
     rc = mp__nap(nap, &q->room_seq, seq, deadline);
-  count_out(&q->room_sleepers);
+  mp__count_out(&q->room_sleepers);
   return rc;
 }
 
@@ -131,11 +119,11 @@ static int wait_for_item(struct mp__pipe *p, unsigned e, struct mp__nap *nap,
 
   if (deadline > MP_NOW && mp__spin(&q->put, q->get, MP__COUNT))
     return 0;
-  count_in(&q->item_sleepers);
+  mp__count_in(&q->item_sleepers);
   seq = mp__load32_seq(&q->item_seq);
   if (mp__queue_empty(q) && !peer_gone(p, e))
     rc = mp__nap(nap, &q->item_seq, seq, deadline);
-  count_out(&q->item_sleepers);
+  mp__count_out(&q->item_sleepers);
   return rc;
 }
 

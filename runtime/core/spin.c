@@ -1,6 +1,7 @@
 /* spin.c -- owns the decision to poll. */
 #include "mp.h"
 
+#include "family.h"
 #include "spin.h"
 #include "sys.h"
 
@@ -23,12 +24,12 @@ int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
 
   if (!may_spin())
     return 0;
-  mp__add32_seq(&MP__HEAD->spinning, 1);
+  mp__count_in(&MP__HEAD->spinning);
   for (i = 0; i < budget && !hit; i++) {
     mp__pause();
     hit = ((mp__load64_rlx(word) ^ old) & mask) != 0;
   }
-  mp__add32_seq(&MP__HEAD->spinning, (uint32_t)-1);
+  mp__count_out(&MP__HEAD->spinning);
   if (hit)
     budget = budget < BUDGET_MAX / 2 ? budget * 2 : BUDGET_MAX;
   else

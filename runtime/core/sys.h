@@ -59,7 +59,7 @@ int mp__sys_peek_fd(int sock, unsigned at); /* the at-th byte from the head */
 /* processes */
 int mp__sys_getpid(void);
 int mp__sys_gettid(void);
-int mp__sys_exists(int pid);
+void mp__sys_kill_self(void);
 int mp__sys_procstat(int pid, char *state, uint64_t *start_time);
 /* `born`: of a process that started no later, in ticks; 0: of any */
 int mp__sys_exit_status(int pid, uint64_t born, int *status);
