@@ -81,6 +81,11 @@ static int lmp_sleep(lua_State *L) {
   return 0;
 }
 
+void lmp_account(lua_State *L, int kib) {
+  if (lua_gc(L, LUA_GCISRUNNING)) /* a step would run it all the same */
+    (void)lua_gc(L, LUA_GCSTEP, kib);
+}
+
 /* What another Lua compiled must not be run; it then finds the files. */
 void lmp_preload(lua_State *L) {
   if (luamp_fits())

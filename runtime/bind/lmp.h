@@ -86,6 +86,8 @@ LMP_LOCAL void lmp_box_types(lua_State *L);
 
 /* lmp.c -- errors, options, time */
 
+/* Tell the collector of memory that it does not see, in KiB. */
+LMP_LOCAL void lmp_account(lua_State *L, int kib);
 /* Let the state find our modules in itself (a child: the parent's build). */
 LMP_LOCAL void lmp_preload(lua_State *L);
 

@@ -325,6 +325,7 @@ static int lmp_conn_pipe(lua_State *L) {
   lmp_box_settle(L, -1);
   a->modes = mp_pipe_modes(a->held);
   b->modes = mp_pipe_modes(b->held);
+  lmp_account(L, 8);
   return 2;
 }
 

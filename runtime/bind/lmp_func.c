@@ -381,8 +381,8 @@ static int step_upvalues(struct lmp_dec *d, struct lmp_dframe *f, int have) {
   return LMP_DONE;
 }
 
-/* Globals wait in a list for the end of the message. */
-static void keep(struct lmp_dec *d) {
+/* The name and the value on top wait in a list for the message's end. */
+static void keep_global(struct lmp_dec *d) {
   lua_State *L = d->L;
   int list = d->base + LMP_D_GLOBALS;
 
@@ -390,12 +390,14 @@ static void keep(struct lmp_dec *d) {
     lua_newtable(L);
     lua_replace(L, list);
   }
-  lua_rawseti(L, list, ++d->nglobals);
+  lua_rawseti(L, list, d->nglobals + 2);
+  lua_rawseti(L, list, d->nglobals + 1);
+  d->nglobals += 2;
 }
 
 static int step_globals(struct lmp_dec *d, struct lmp_dframe *f, int have) {
   if (have)
-    keep(d);
+    keep_global(d);
   while (f->i < f->n) {
     int rc;
     f->i++;
@@ -404,11 +406,10 @@ static int step_globals(struct lmp_dec *d, struct lmp_dframe *f, int have) {
       return rc;
     if (rc != LMP_DONE || lua_type(d->L, -1) != LUA_TSTRING)
       return lmp__bad(d, "bad name of a global");
-    keep(d);
     rc = lmp__get(d);
     if (rc != LMP_DONE)
       return rc;
-    keep(d);
+    keep_global(d);
   }
   d->depth--;
   return LMP_DONE;

@@ -24,6 +24,7 @@ static int lmp_proc_new(lua_State *L) {
   if (rc < 0)
     return lmp_raise(L, rc, "Process");
   lmp_box_settle(L, -1);
+  lmp_account(L, 4);
   return 1;
 }
 

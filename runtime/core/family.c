@@ -85,12 +85,12 @@ void mp__robust_after_fork(void *head) {
   mp__sys_set_robust_list(h);
 }
 
-static void life_link(struct mp__slot *s, uint64_t *head) {
+static void life_link(struct mp__slot *s, uint64_t *head, uint32_t tid) {
   uint64_t node = (uint64_t)(uintptr_t)&s->life.next;
   uint64_t *next;
 
   head[2] = node; /* pending: a death from here on is seen */
-  mp__store32_rel(&s->life.life, (uint32_t)mp__sys_gettid());
+  mp__store32_rel(&s->life.life, tid);
   next = (uint64_t *)(uintptr_t)(head[0] & ~(uint64_t)1);
   s->life.prev = (uint64_t)(uintptr_t)(head - 1);
   s->life.next = head[0];
@@ -99,13 +99,16 @@ static void life_link(struct mp__slot *s, uint64_t *head) {
   head[2] = 0;
 }
 
-int mp__born(struct mp__slot *s) {
-  uint64_t *head = mp__robust_head();
+/* Who the calling thread is; a forked child's parent has said so already. */
+void mp__name_self(struct mp__slot *s) {
+  s->tid = (uint32_t)mp__sys_gettid();
+  s->born = mp__sys_ticks();
+  mp__store32_rel(&s->pid, (uint32_t)mp__sys_getpid());
+}
+
+int mp__born(struct mp__slot *s, uint64_t *head) {
   struct mp__txn t;
 
-  s->tid = (uint32_t)mp__sys_gettid();
-  mp__store32_rel(&s->pid, (uint32_t)mp__sys_getpid());
-  s->born = mp__sys_ticks();
   mp__begin(&t);
   mp__set(&t, &s->state, MP_RUNNING);
   if (!head)
@@ -114,7 +117,7 @@ int mp__born(struct mp__slot *s) {
     mp__set(&t, &s->flags, s->flags | MP__PROC_GUEST);
   mp__end(&t);
   if (head)
-    life_link(s, head);
+    life_link(s, head, s->tid);
   else
     mp__store32_rel(&s->life.life, s->tid);
   return 0;
@@ -244,7 +247,8 @@ static int seat_myself(uint64_t flags) {
   strcpy(s->name, "MainProcess");
   mp__end(&t);
   mp__set_me(s, 0);
-  return mp__born(s);
+  mp__name_self(s);
+  return mp__born(s, mp__robust_head());
 }
 
 /* The founder has no seat yet to lock anything with; nobody else can. */

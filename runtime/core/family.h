@@ -92,7 +92,9 @@ struct mp__slot *mp__slot_at(uint64_t off);
 unsigned mp__slot_index(const struct mp__slot *s);
 int mp__slot_dead(struct mp__slot *s);   /* one load */
 int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */
-int mp__born(struct mp__slot *s);        /* link the calling thread's life */
+void mp__name_self(struct mp__slot *s);
+/* head: the thread's robust list, or NULL */
+int mp__born(struct mp__slot *s, uint64_t *head);      /* link the calling thread's life */
 void mp__unborn(struct mp__slot *s);     /* the thread ends */
 void mp__robust_after_fork(void *head);  /* what the C library's fork does */
 void *mp__robust_head(void);

@@ -443,7 +443,7 @@ static int child_at(unsigned i, struct mp__slot **out) {
 
 int mp_finish(void) {
   struct mp__slot *s;
-  int64_t grace;
+  int64_t grace = 0;
   unsigned i;
   int rc;
 
@@ -453,10 +453,11 @@ int mp_finish(void) {
   for (i = 0; child_at(i, &s); i++)
     if (s->flags & MP_PROC_DAEMON)
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
-  grace = mp_now() + GRACE_NS;
   while (child_at(0, &s)) {
     int daemon = (s->flags & MP_PROC_DAEMON) != 0;
 
+    if (daemon && !grace)
+      grace = mp_now() + GRACE_NS;
     rc = mp_proc_join(MP__SLOT_REF(s), daemon ? grace : MP_FOREVER);
     if (rc == -MP_ETIMEOUT) {
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGKILL);

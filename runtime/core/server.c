@@ -166,6 +166,8 @@ int mp_serve(void) {
     if (n != sizeof q)
       mp_exit(0); /* nobody is left to ask */
     rc = fork_one(&q, &robust);
+    if (rc > 0)
+      ((struct mp__slot *)mp__at(q.slot))->born = mp__sys_ticks();
     MP_FAULT("server.forked");
     if (rc == 0)
       break;
@@ -206,7 +208,8 @@ int mp_join(const char *ticket) {
   if (s->gen != gen || s->state != MP_STARTING)
     return -EINVAL;
   mp__set_me(s, 0);
-  (void)mp__born(s);
+  mp__name_self(s);
+  (void)mp__born(s, mp__robust_head());
   MP_FAULT("start.born");
   serving_sock = fd[3];
   return fd[3] >= 0;

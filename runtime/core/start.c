@@ -111,7 +111,8 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   MP_FAULT("start.child");
   if (mp__start_tie(s, (int)mp__slot_at(s->parent_name)->pid) < 0)
     _exit(1);
-  (void)mp__born(s);
+  s->tid = s->pid; /* the kernel wrote it */
+  (void)mp__born(s, robust_head);
   MP_FAULT("start.born");
   mp__sys_null_stdin();
 }
@@ -133,7 +134,6 @@ int mp_proc_fork(mp_ref p) {
   rc = mp_single_threaded() ? mp__sys_clone(0, &s->pid) : -ENOSYS;
   if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {
     quiet = 0;
-    robust = NULL;
     rc = fork();
     if (rc < 0)
       rc = -errno;
@@ -145,6 +145,7 @@ int mp_proc_fork(mp_ref p) {
     return rc;
   }
   if (rc > 0) {
+    s->born = mp__sys_ticks();
     if (!quiet)
       mp__child_note(s);
     return 1;

@@ -184,11 +184,13 @@ int64_t mp__sys_send(int sock, const void *from, size_t n) {
 }
 
 void mp__sys_null_stdin(void) {
-  int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  /* Bare calls: in a fresh child each function of the C library that nobody
+   * has called there is a page fault. */
+  long fd = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
 
   if (fd > 0) {
-    (void)dup2(fd, 0);
-    (void)close(fd);
+    (void)syscall(SYS_dup3, fd, 0, 0);
+    (void)syscall(SYS_close, fd);
   }
   __fpurge(stdin);
 }
@@ -426,8 +428,10 @@ int mp__sys_exit_status(int pid, uint64_t born, int *status) {
 
 uint64_t mp__sys_ticks(void) {
   struct timespec ts;
-  uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+  static uint64_t hz; /* the same whoever writes it */
 
+  if (hz == 0)
+    hz = (uint64_t)sysconf(_SC_CLK_TCK);
   (void)clock_gettime(CLOCK_BOOTTIME, &ts);
   return (uint64_t)ts.tv_sec * hz + (uint64_t)ts.tv_nsec * hz / SECOND;
 }

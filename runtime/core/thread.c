@@ -71,7 +71,8 @@ static void *thread_main(void *arg) {
 
   free(arg);
   mp__set_me(s, 1);
-  (void)mp__born(s);
+  mp__name_self(s);
+  (void)mp__born(s, mp__robust_head());
   (void)sigemptyset(&set);
   (void)sigaddset(&set, stop_signal);
   (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
