@@ -163,21 +163,27 @@ function helper.slow(seconds)
   host.alarm(helper.limit, helper.limit)
 end
 
-local busted = require "busted"
-busted.subscribe({ "test", "start" }, function(test)
-  if test.run and test.env then guard(test) end
-  return nil, true
-end)
-busted.subscribe({ "test", "end" }, function()
-  host.alarm(0)
-  helper.limit = LIMIT
-  return nil, true
-end)
+-- Only in the process that runs the specs: a child may require us, too.
+local running = package.loaded["busted.core"] ~= nil
 
--- Made when first needed and kept: the family, the fork server.
-for _, method in ipairs(mp.get_all_start_methods()) do
-  mp.get_context(method).Process(function() end):start():join()
+local function watch_tests()
+  local busted = require "busted"
+  busted.subscribe({ "test", "start" }, function(test)
+    if test.run and test.env then guard(test) end
+    return nil, true
+  end)
+  busted.subscribe({ "test", "end" }, function()
+    host.alarm(0)
+    helper.limit = LIMIT
+    return nil, true
+  end)
+  -- Made when first needed and kept: the family, the fork server.
+  for _, method in ipairs(mp.get_all_start_methods()) do
+    mp.get_context(method).Process(function() end):start():join()
+  end
 end
+
+if running then watch_tests() end
 
 --
 -- Other processes

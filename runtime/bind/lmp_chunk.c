@@ -34,7 +34,7 @@ enum {
 };
 
 struct reader {
-  lua_State *L;
+  lua_State *L; /* NULL: only look whether it is sound */
   const unsigned char *at, *end;
   int bad;   /* read past the end, or something unknown */
   int depth; /* of nested functions */
@@ -236,7 +236,7 @@ static void function(struct reader *r, const unsigned char *outer,
     r->bad = 1;
   get_head(r, &p);
   get_upvalues(r, outer, env);
-  if (!r->bad)
+  if (!r->bad && r->L != NULL)
     search(r, &p, env);
   for (n = get_size(r); n > 0 && !r->bad; n--)
     function(r, env, NULL);
@@ -244,15 +244,41 @@ static void function(struct reader *r, const unsigned char *outer,
   r->depth--;
 }
 
-int lmp__chunk_names(lua_State *L, const unsigned char *chunk, size_t len,
-                     const unsigned char env[32]) {
+static int read_chunk(struct reader *r, const unsigned char *env) {
   static const unsigned char head[] = "\x1bLua\x54\0\x19\x93\r\n\x1a\n\4\10\10";
-  struct reader r = {L, chunk, chunk + len, 0, 0};
-  const unsigned char *p = skip(&r, sizeof head - 1);
+  const unsigned char *p = skip(r, sizeof head - 1);
 
   if (p == NULL || memcmp(p, head, sizeof head - 1) != 0)
     return 0;
-  skip(&r, 8 + 8 + 1); /* a test integer, a test float, upvalues */
-  function(&r, NULL, env);
-  return !r.bad && r.at == r.end;
+  skip(r, 8 + 8 + 1); /* a test integer, a test float, upvalues */
+  function(r, NULL, env);
+  return !r->bad && r->at == r->end;
+}
+
+int lmp__chunk_names(lua_State *L, const unsigned char *chunk, size_t len,
+                     const unsigned char env[32]) {
+  struct reader r = {L, chunk, chunk + len, 0, 0};
+
+  return read_chunk(&r, env);
+}
+
+int lmp__chunk_sound(const unsigned char *chunk, size_t len) {
+  struct reader r = {NULL, chunk, chunk + len, 0, 0};
+
+  return read_chunk(&r, NULL);
+}
+
+uint64_t lmp__chunk_sum(const unsigned char *chunk, size_t len) {
+  uint64_t sum = len * 0x9E3779B97F4A7C15u;
+
+  while (len > 0) {
+    size_t n = len < 8 ? len : 8;
+    uint64_t word = 0;
+    memcpy(&word, chunk, n);
+    sum = (sum ^ LMP_LE64(word)) * 0xFF51AFD7ED558CCDu;
+    sum ^= sum >> 29;
+    chunk += n;
+    len -= n;
+  }
+  return sum;
 }

@@ -1,7 +1,8 @@
 /* lmp_func.c -- functions by value, both ways.
  *
  * LMP_T_FUNC is followed by
- *   u32     length of the chunk, then the chunk as lua_dump writes it
+ *   u32     length of the chunk
+ *   u64     checksum of the chunk, then the chunk as lua_dump writes it
  *   byte    number of upvalues
  *   varint  number of globals that travel along
  *   the items of the upvalues, LMP_T_JOIN for a cell met before
@@ -10,6 +11,8 @@
  * itself.  An upvalue that holds the globals holds the receiver's there.
  */
 #include "lmp_pack.h"
+
+#define HEAD (1 + 4 + 8) /* tag, length, checksum */
 
 /* ---- packing ---- */
 
@@ -24,18 +27,21 @@ static int add_chunk(lua_State *L, const void *p, size_t n, void *ud) {
   return 0;
 }
 
-/* Write the dump of the function on top, after its length. */
+/* Write the dump of the function on top, after its length and checksum. */
 static void put_chunk(struct lmp_enc *e) {
-  size_t start = e->len + 5;
+  size_t start = e->len + HEAD;
   uint32_t len;
+  uint64_t sum;
 
-  lmp__room(e, 5)[0] = LMP_T_FUNC;
+  lmp__room(e, HEAD)[0] = LMP_T_FUNC;
   e->len = start;
   lua_dump(e->L, add_chunk, e, 0);
   if (e->len - start > INT32_MAX)
     lmp__refuse(e, "a function of such a size");
   len = LMP_LE32((uint32_t)(e->len - start));
-  memcpy(e->buf + start - 4, &len, 4);
+  sum = LMP_LE64(lmp__chunk_sum(e->buf + start, e->len - start));
+  memcpy(e->buf + start - 12, &len, 4);
+  memcpy(e->buf + start - 8, &sum, 8);
 }
 
 /* Is bytecode here what lmp_chunk.c takes it for?  Asked once a packer. */
@@ -159,7 +165,7 @@ static int open_function(struct lmp_enc *e, struct lmp_memo *m) {
   e->next += 1 + (uint32_t)n;
   if (globals && e->parser == 0)
     test_parser(e);
-  start = e->len + 5;
+  start = e->len + HEAD;
   put_chunk(e);
   if (globals)
     nglobals = find_globals(e, start, env);
@@ -268,12 +274,18 @@ static const char *read_piece(lua_State *L, void *ud, size_t *len) {
 static int get_chunk(struct lmp_dec *d) {
   struct piece p;
   uint32_t len;
+  uint64_t sum;
   int rc;
 
   if (lmp__get_u32(d, &len) != LMP_DONE)
     return LMP_BAD;
-  if (len > (size_t)(d->end - d->at))
+  if ((size_t)(d->end - d->at) < 8 || len > (size_t)(d->end - d->at) - 8)
     return lmp__bad(d, "truncated");
+  memcpy(&sum, d->at, 8);
+  d->at += 8;
+  if (LMP_LE64(sum) != lmp__chunk_sum(d->at, len) ||
+      !lmp__chunk_sound(d->at, len))
+    return lmp__bad(d, "a function that was damaged");
   p.s = (const char *)d->at;
   p.len = len;
   d->at += len;

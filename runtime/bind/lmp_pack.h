@@ -245,6 +245,10 @@ LMP_LOCAL int lmp__step_function(struct lmp_enc *e, struct lmp_frame *f);
  * globals.  Returns 0 when the bytes are not as expected. */
 LMP_LOCAL int lmp__chunk_names(lua_State *L, const unsigned char *chunk,
                                size_t len, const unsigned char env[32]);
+/* Do all counts in it agree with its length? */
+LMP_LOCAL int lmp__chunk_sound(const unsigned char *chunk, size_t len);
+/* Against accidents: bytecode that has changed crashes Lua. */
+LMP_LOCAL uint64_t lmp__chunk_sum(const unsigned char *chunk, size_t len);
 
 /* lmp_names.c -- owns the index of what `require` finds again */
 

@@ -1,0 +1,261 @@
+---@meta mp
+-- The reference of the public API, for the Lua language server and for
+-- readers.  Timeouts are seconds; nil waits for ever, <= 0 only looks, NaN or a
+-- non-number raises.  Names follow Python's multiprocessing (docs.python.org,
+-- library/multiprocessing).
+
+---@alias mp.Reason "timeout"|"closed"|"truncated"|"protocol"
+---@alias mp.StartMethod "fork"|"spawn"|"forkserver"|"thread"
+
+---@class mp
+local mp = {}
+
+mp._VERSION = "luamp 0.1.0"
+
+-- Processes ---------------------------------------------------------------
+
+--- A process, in whatever process it is held.  Travels through any message by
+--- reference; in one process the same process is always the same Lua value.
+--- Leaving a block joins it (`local p <close> = ...`), leaving it by an error
+--- terminates it first.
+---@class mp.Process
+---@field name string 1 to 63 bytes; default "Process-1", nested "Process-1:2"
+---@field daemon boolean ends with its starter; inherited; only before start
+---@field pid? integer nil before start; of a thread: the host's
+---@field exitcode? integer nil before the end; 0; N of os.exit(N); 1 after an
+--- uncaught error; -N when signal N ended it; 255 when nobody could learn it
+---@field sentinel integer a descriptor, readable once the process has ended;
+--- belongs to this object
+---@field authkey string 32 bytes that the family shares
+---@overload fun(options: mp.ProcessOptions): mp.Process
+---@overload fun(target?: function, ...: any): mp.Process
+mp.Process = {}
+
+---@class mp.ProcessOptions
+---@field target? function what it is to do; what it returns is `result`
+---@field args? any[] list of arguments; a field `n` counts nils
+---@field name? string
+---@field daemon? boolean default: that of the calling process
+
+--- Start the process.  Under fork target and arguments are used as they are;
+--- under every other method they are sent now.  Raises when it was started
+--- before, by a process that did not make it, in a child that is still being
+--- set up, when what it is to do cannot be sent (the message names the path),
+--- or when the system has no more processes; nothing is started then.
+---@return mp.Process self
+function mp.Process:start() end
+
+--- The work: calls the target.  A subclass has its own.
+---@return any ...
+function mp.Process:run() end
+
+--- Wait for the end.  Any process may; raises for oneself and before start.
+---@param timeout? number seconds
+---@return boolean ended
+---@return "timeout"? reason
+function mp.Process:join(timeout) end
+
+---@return boolean
+function mp.Process:is_alive() end
+
+--- Send SIGINT: "interrupted!" is raised in it.
+function mp.Process:interrupt() end
+
+--- Send SIGTERM; a thread stops at its next Lua instruction (exitcode -15).
+function mp.Process:terminate() end
+
+--- Send SIGKILL; a thread stops at its next Lua instruction (exitcode -9).
+function mp.Process:kill() end
+
+--- Give this handle up.  Raises while the process runs.
+function mp.Process:close() end
+
+--- What the target returned.  Raises mp.RemoteError with an error of the
+--- target's, mp.ProcessDied when the process ended without an answer.
+---@param timeout? number seconds
+---@return any ... or nil, "timeout"
+function mp.Process:result(timeout) end
+
+--- A subclass: `run(self)` and further methods.  An instance's fields reach
+--- the child.
+---@param class table
+---@return mp.Process class
+function mp.Process:extend(class) end
+
+---@return mp.Process
+function mp.current_process() end
+
+---@return mp.Process? parent nil in the first process
+function mp.parent_process() end
+
+--- The children that run; those that have ended are waited for.
+---@return mp.Process[]
+function mp.active_children() end
+
+---@return integer
+function mp.cpu_count() end
+
+--- CPUs that this process may use: affinity and cgroup quota.
+---@return integer
+function mp.process_cpu_count() end
+
+-- Start methods -----------------------------------------------------------
+
+---@return mp.StartMethod[]
+function mp.get_all_start_methods() end
+
+--- Default: fork in a process with one thread, forkserver in one with more.
+---@return mp.StartMethod
+function mp.get_start_method() end
+
+--- Raises for an unknown name, and for a second call without `force`.
+---@param name mp.StartMethod
+---@param force? boolean
+function mp.set_start_method(name, force) end
+
+---@class mp.Context : mp
+
+--- The same API bound to one method.
+---@param name? mp.StartMethod default: the default method
+---@return mp.Context
+function mp.get_context(name) end
+
+--- The program that spawn and forkserver run.  Default: the interpreter that
+--- runs; in another host the `luamp` beside the module or on PATH.
+---@param path string
+function mp.set_executable(path) end
+
+--- Modules that a fork server loads before it forks.
+---@param modules string[]
+function mp.set_forkserver_preload(modules) end
+
+-- Pipes -------------------------------------------------------------------
+
+--- One end of a pipe, or a framed connection over a descriptor.  Travels
+--- through any message by reference.  `<close>` closes it.
+---@class mp.Connection
+---@field closed boolean
+---@field readable boolean
+---@field writable boolean
+local Connection = {}
+
+--- Any value that travels.  Waits while the pipe is full (two segments of
+--- 64 KiB of short messages, 16 MiB of long ones).  Raises for a value that
+--- cannot be sent; nothing has been sent then.
+---@param value any
+---@return boolean sent
+---@return "closed"|"truncated"? reason
+function Connection:send(value) end
+
+---@param s string
+---@param i? integer as in string.sub
+---@param j? integer
+---@return boolean sent
+---@return "closed"|"truncated"? reason
+function Connection:send_bytes(s, i, j) end
+
+--- The next value.  A received nil is told apart by a nil reason.
+---@param timeout? number seconds
+---@return any value
+---@return mp.Reason? reason
+function Connection:recv(timeout) end
+
+--- The next message as bytes.  One that is longer than `maxlength` raises and
+--- closes the connection.
+---@param maxlength? integer bytes
+---@return string? bytes
+---@return mp.Reason? reason
+function Connection:recv_bytes(maxlength) end
+
+--- Would recv return at once (a message, or the end of the stream)?
+---@param timeout? number seconds, default 0; nil given: for ever
+---@return boolean
+function Connection:poll(timeout) end
+
+--- A descriptor for event loops: readable while recv would not block.  It
+--- belongs to this object.
+---@return integer fd
+function Connection:fileno() end
+
+--- fileno, as luasocket and copas look for it.
+---@return integer fd
+function Connection:getfd() end
+
+--- Is something there?  (luasocket, copas)
+---@return boolean
+function Connection:dirty() end
+
+--- fileno, as cqueues looks for it.
+---@return integer fd
+function Connection:pollfd() end
+
+---@return "r"|"w"
+function Connection:events() end
+
+---@return nil
+function Connection:timeout() end
+
+--- Let go of this handle; other holders keep theirs.
+function Connection:close() end
+
+--- Two connected ends.
+---@param duplex? boolean default true; false: reader, writer
+---@return mp.Connection
+---@return mp.Connection
+function mp.Pipe(duplex) end
+
+mp.connection = {}
+
+--- A connection over a stream descriptor, which it takes over.  Framing is
+--- that of Python's multiprocessing.connection; values that arrive are decoded
+--- with code = false.
+---@param fd integer
+---@param readable? boolean default true
+---@param writable? boolean default true
+---@return mp.Connection
+function mp.connection.Connection(fd, readable, writable) end
+
+mp.connection.Pipe = mp.Pipe
+
+--- Wait until at least one is ready: a connection to receive from, a process
+--- that has ended, a descriptor to read, anything with `fileno` or `sentinel`.
+---@param list any[]
+---@param timeout? number seconds
+---@return any[] ready in the order of the list
+function mp.wait(list, timeout) end
+
+mp.connection.wait = mp.wait
+
+-- Values ------------------------------------------------------------------
+
+--- Any value that travels, but mp objects, as bytes.  Raises with the path to
+--- what cannot.
+---@param value any
+---@return string
+function mp.encode(value) end
+
+--- Damaged bytes give nil and a message.
+---@param s string
+---@param options? {code: boolean} code = false refuses every function
+---@return any value
+---@return string? message
+function mp.decode(s, options) end
+
+-- Errors ------------------------------------------------------------------
+
+--- An error raised in another process; tostring shows all.
+---@class mp.RemoteError
+---@field message any the original error value
+---@field traceback string
+---@field process string
+---@field pid integer
+mp.RemoteError = {}
+
+--- A process that ended without an answer.
+---@class mp.ProcessDied
+---@field process string
+---@field pid integer
+---@field exitcode integer
+mp.ProcessDied = {}
+
+return mp
