@@ -13,7 +13,7 @@ local string, table = string, table
 
 local METHODS = mp.get_all_start_methods()
 local KiB, MiB = 1024, 1024 * 1024
-local LONG = 60 -- a timeout that only a broken build meets
+local LONG = 8 -- a timeout that only a broken build meets
 local PROMPT = 5 -- generous: a death is to be seen within a second
 
 -- Sizes around the limits of what lies in a queue itself, of a segment, of

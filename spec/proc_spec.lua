@@ -229,7 +229,7 @@ describe("the exit code of a process", function()
         p:join()
         os.exit(p.exitcode + 40)]]):format(method))
       assert.equal(41, r.code)
-      assert.matches("^bad %(pid %d+%):\n[^\n]*:3: oh\nstack traceback:\n",
+      assert.matches("^bad %(pid %d+%):\n[^\n]*:2: oh\nstack traceback:\n",
         r.err)
       assert.matches("in [^\n]*'inner'", r.err)
     end

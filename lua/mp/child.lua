@@ -2,6 +2,7 @@
 local error_types = require "mp.error"
 local life = require "mp.life"
 local proc = require "mp.proc"
+require "mp.connection" -- the methods of what may arrive with the work
 
 local child = {}
 

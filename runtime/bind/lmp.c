@@ -76,7 +76,7 @@ static int lmp_now(lua_State *L) {
 static int lmp_sleep(lua_State *L) {
   int64_t deadline = lmp_deadline(L, 1);
 
-  while (mp_poll(NULL, 0, deadline) == -INTERRUPTED)
+  while (mp_watch(NULL, 0, deadline) == -INTERRUPTED)
     (void)lmp_resume(L);
   return 0;
 }

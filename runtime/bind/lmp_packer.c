@@ -1,12 +1,11 @@
 /* lmp_packer.c -- owns the packer: its memory, its memo, its pieces.
  *
- * All memory comes from the state's own allocator and belongs to the packer
- * from the moment it exists, so any lua_ call may jump at any time: the
- * packer is then found busy, is replaced, and goes by its __gc.
+ * All memory is userdata that the packer's user values hold, so any lua_ call
+ * may jump at any time and nothing needs a finalizer: a packer that an error
+ * left busy is replaced, and goes with all it has.
  */
 #include "lmp_pack.h"
 
-#define PACKER_TYPE "mp.Packer"
 #define KEEP_BUF ((size_t)1 << 20)   /* bytes kept between messages */
 #define KEEP_ITEMS ((size_t)1 << 15) /* frames, memo entries kept */
 #define KEEP_STRINGS ((size_t)1 << 16)
@@ -14,84 +13,65 @@
 
 static const char packer_key;
 
-/* realloc in the manner of Lua: collect and try again, then raise. */
-static void *resize(lua_State *L, void *p, size_t old, size_t new) {
-  void *ud;
-  lua_Alloc alloc = lua_getallocf(L, &ud);
-  void *q = alloc(ud, p, old, new);
+/* The user values of a packer. */
+enum {
+  U_ANCHORS = 1,
+  U_NAMES, /* keeps e->names alive */
+  U_BUF,
+  U_FRAMES,
+  U_MEMO,
+  U_IOV,
+  U_REFS,
+  U_LAST = U_REFS
+};
 
-  if (q == NULL && new > 0) {
-    lua_gc(L, LUA_GCCOLLECT);
-    q = alloc(ud, p, old, new);
-    if (q == NULL)
-      luaL_error(L, "not enough memory");
-  }
-  return q;
-}
-
-/* Double *cap items of `size` bytes until `need` fit. */
-static void *widen(lua_State *L, void *p, size_t *cap, size_t need, size_t size,
-                   size_t first) {
-  size_t new = *cap ? *cap : first;
+/* Double *cap items of `size` bytes until `need` fit; the first `used` are
+ * kept. */
+static void *widen(struct lmp_enc *e, int which, const void *old, size_t *cap,
+                   size_t need, size_t used, size_t size) {
+  size_t new = *cap ? *cap : 512 / size + 1;
+  void *p;
 
   while (new < need) {
     if (new > SIZE_MAX / 2 / size)
-      luaL_error(L, "not enough memory");
+      luaL_error(e->L, "not enough memory");
     new *= 2;
   }
-  p = resize(L, p, *cap * size, new *size);
+  p = lua_newuserdatauv(e->L, new *size, 0);
+  if (used > 0)
+    memcpy(p, old, used * size);
+  lua_setiuservalue(e->L, e->base + LMP_S_PACKER, which);
   *cap = new;
   return p;
 }
 
-static void drop(lua_State *L, void *p, size_t *cap, size_t size) {
-  if (p != NULL)
-    resize(L, p, *cap * size, 0);
+/* Forget a block of the packer on top. */
+static void drop(lua_State *L, int which, size_t *cap) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, which);
   *cap = 0;
 }
 
 /* Give back what a big message left behind, unless they are all big. */
-static void trim(lua_State *L, struct lmp_enc *e, int all) {
-  if (all || (e->cap > KEEP_BUF && e->len < e->cap / 8)) {
-    drop(L, e->buf, &e->cap, 1);
-    e->buf = NULL;
-  }
-  if (all || e->frames_cap > KEEP_ITEMS) {
-    drop(L, e->frames, &e->frames_cap, sizeof *e->frames);
-    e->frames = NULL;
-  }
-  if (all || (e->memo_cap > KEEP_ITEMS && e->memo_used < e->memo_cap / 16)) {
-    drop(L, e->memo, &e->memo_cap, sizeof *e->memo);
-    e->memo = NULL;
-  }
-  if (all || e->iov_cap > KEEP_ITEMS) {
-    drop(L, e->iov, &e->iov_cap, sizeof *e->iov);
-    e->iov = NULL;
-  }
-  if (all || e->refs_cap > KEEP_ITEMS) {
-    drop(L, e->refs, &e->refs_cap, sizeof *e->refs);
-    e->refs = NULL;
-  }
-}
-
-static int packer_gc(lua_State *L) {
-  struct lmp_enc *e = lua_touserdata(L, 1);
-
-  trim(L, e, 1);
-  return 0;
+static void trim(lua_State *L, struct lmp_enc *e) {
+  if (e->cap > KEEP_BUF && e->len < e->cap / 8)
+    drop(L, U_BUF, &e->cap);
+  if (e->frames_cap > KEEP_ITEMS)
+    drop(L, U_FRAMES, &e->frames_cap);
+  if (e->memo_cap > KEEP_ITEMS && e->memo_used < e->memo_cap / 16)
+    drop(L, U_MEMO, &e->memo_cap);
+  if (e->iov_cap > KEEP_ITEMS)
+    drop(L, U_IOV, &e->iov_cap);
+  if (e->refs_cap > KEEP_ITEMS)
+    drop(L, U_REFS, &e->refs_cap);
 }
 
 static struct lmp_enc *packer_new(lua_State *L) {
-  struct lmp_enc *e = lua_newuserdatauv(L, sizeof *e, 2);
+  struct lmp_enc *e = lua_newuserdatauv(L, sizeof *e, U_LAST);
 
   memset(e, 0, sizeof *e);
-  if (luaL_newmetatable(L, PACKER_TYPE)) {
-    lua_pushcfunction(L, packer_gc);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
   e->names = lmp__names(L);
-  lua_setiuservalue(L, -2, 2); /* keeps e->names alive */
+  lua_setiuservalue(L, -2, U_NAMES);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
   e->globals = lua_topointer(L, -1);
   lua_pop(L, 1);
@@ -110,11 +90,11 @@ struct lmp_enc *lmp__packer(lua_State *L) {
     lua_pop(L, 1);
     e = packer_new(L);
   } else {
-    trim(L, e, 0);
+    trim(L, e);
   }
   if (e->kept > 0) { /* by the last message */
     lua_pushnil(L);
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, U_ANCHORS);
   }
   e->busy = 1;
   e->L = L;
@@ -142,12 +122,13 @@ void lmp__packer_reset(struct lmp_enc *e) {
 void lmp__grow(struct lmp_enc *e, size_t n) {
   if (n > SIZE_MAX / 2 - e->len)
     luaL_error(e->L, "not enough memory");
-  e->buf = widen(e->L, e->buf, &e->cap, e->len + n, 1, 512);
+  e->buf = widen(e, U_BUF, e->buf, &e->cap, e->len + n, e->len, 1);
 }
 
 static struct mp_iov *next_piece(struct lmp_enc *e) {
   if (e->niov == e->iov_cap)
-    e->iov = widen(e->L, e->iov, &e->iov_cap, e->niov + 1, sizeof *e->iov, 4);
+    e->iov = widen(e, U_IOV, e->iov, &e->iov_cap, e->niov + 1, e->niov,
+                   sizeof *e->iov);
   return &e->iov[e->niov];
 }
 
@@ -199,11 +180,12 @@ static struct lmp_memo *probe(struct lmp_enc *e, uint64_t key) {
   return &e->memo[i];
 }
 
+/* The old entries are still in the old block: nothing else has run. */
 static void memo_grow(struct lmp_enc *e) {
-  struct lmp_memo *old = e->memo;
+  const struct lmp_memo *old = e->memo;
   size_t old_cap = e->memo_cap;
   size_t cap = old_cap ? old_cap * 2 : FIRST_MEMO;
-  struct lmp_memo *new = resize(e->L, NULL, 0, cap * sizeof *new);
+  struct lmp_memo *new = lua_newuserdatauv(e->L, cap * sizeof *new, 0);
   size_t i;
 
   memset(new, 0, cap * sizeof *new);
@@ -213,7 +195,7 @@ static void memo_grow(struct lmp_enc *e) {
     if (old[i].epoch == e->epoch)
       *probe(e, old[i].key) = old[i];
   }
-  drop(e->L, old, &old_cap, sizeof *old);
+  lua_setiuservalue(e->L, e->base + LMP_S_PACKER, U_MEMO);
 }
 
 /* Its entry if it was seen in this message, else a new one: the caller looks
@@ -237,8 +219,8 @@ uint32_t lmp__ref(struct lmp_enc *e, mp_ref name) {
 
   if (m->epoch != e->epoch) {
     if (e->nrefs == e->refs_cap)
-      e->refs =
-          widen(e->L, e->refs, &e->refs_cap, e->nrefs + 1, sizeof *e->refs, 4);
+      e->refs = widen(e, U_REFS, e->refs, &e->refs_cap, e->nrefs + 1, e->nrefs,
+                      sizeof *e->refs);
     e->refs[e->nrefs] = name;
     m->epoch = e->epoch;
     m->val = (uint32_t)e->nrefs++;
@@ -253,8 +235,8 @@ struct lmp_frame *lmp__frame(struct lmp_enc *e, int slot, enum lmp_kind kind) {
       (e->depth >= LMP_DEPTH_MAX || !lua_checkstack(e->L, 12)))
     lmp__refuse(e, "so deep a nesting");
   if (e->depth == e->frames_cap)
-    e->frames = widen(e->L, e->frames, &e->frames_cap, e->depth + 1,
-                      sizeof *e->frames, 16);
+    e->frames = widen(e, U_FRAMES, e->frames, &e->frames_cap, e->depth + 1,
+                      e->depth, sizeof *e->frames);
   f = &e->frames[e->depth++];
   *f = (struct lmp_frame){.slot = slot, .kind = (unsigned char)kind};
   return f;
@@ -269,7 +251,7 @@ void lmp__anchor(struct lmp_enc *e, int idx) {
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_replace(L, list);
-    lua_setiuservalue(L, e->base + LMP_S_PACKER, 1);
+    lua_setiuservalue(L, e->base + LMP_S_PACKER, U_ANCHORS);
   }
   lua_pushvalue(L, idx);
   lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);

@@ -20,6 +20,7 @@
 
 #define FIRST_NAP_NS 20000000 /* before one looks for deaths at all */
 #define NAP_NS 500000000
+#define VERIFY_NS 2000000000 /* between two looks at /proc for everybody */
 #define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
 #define LEDGER_STEP 8         /* entries let go of in one transaction */
 #define NODE_OFFSET (-32)     /* the C library's futex word from its node */
@@ -382,6 +383,16 @@ void mp__sweep(struct mp__slot *s) {
   mp__collect();
 }
 
+/* Now and then the kernel's word on everybody. */
+static int time_to_verify(int64_t now) {
+  static int64_t last; /* who writes it last does not matter */
+
+  if (now - __atomic_load_n(&last, __ATOMIC_RELAXED) < VERIFY_NS)
+    return 0;
+  __atomic_store_n(&last, now, __ATOMIC_RELAXED);
+  return 1;
+}
+
 static int scan(int verify) {
   uint64_t n = mp__load64_rlx(&MP__HEAD->nslots);
   struct mp__slot *s;
@@ -392,7 +403,7 @@ static int scan(int verify) {
     s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
     if (s->state < MP_STARTING || s->flags & MP__PROC_SWEPT)
       continue;
-    if (verify && (s->obj.type & 0xff) == MP_TYPE_PROC)
+    if ((verify || s->flags & MP__PROC_BLIND) && (s->obj.type & 0xff) == MP_TYPE_PROC)
       (void)mp__slot_verify(s);
     if (to_sweep(s)) {
       mp__sweep(s);
@@ -473,14 +484,16 @@ int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
     rc = mp__futex_wait(word, val, until);
   } else {
     follow_parent();
-    if (scan(nap->naps % 4 == 0)) /* now and then with the kernel's help */
+    if (scan(time_to_verify(now)))
       return 0;
     until = earlier(deadline, now + NAP_NS);
     rc = nap_with_family(word, val, until);
     if (rc == -ENOSYS)
       rc = mp__futex_wait(word, val, earlier(until, now + BLIND_NAP_NS));
   }
-  if (rc == -MP_ETIMEOUT)
-    return until < deadline ? 0 : -MP_ETIMEOUT;
-  return rc;
+  if (rc != -MP_ETIMEOUT || until == deadline)
+    return rc;
+  /* A signal that came just before the nap has woken nobody: let the caller
+   * look, as if it had. */
+  return nap->naps > 1 ? -EINTR : 0;
 }

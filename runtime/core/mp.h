@@ -6,8 +6,8 @@
  *
  * Time: `deadline` is an absolute CLOCK_MONOTONIC time in nanoseconds;
  * MP_FOREVER waits for ever, MP_NOW (or anything past) does not wait.
- * Blocking calls return -EINTR when a signal arrived; call again with the
- * same deadline to go on.
+ * Blocking calls return -EINTR when a signal arrived, or may have arrived (now
+ * and then without one); call again with the same deadline to go on.
  */
 #ifndef MP_H
 #define MP_H

@@ -334,10 +334,6 @@ int mp_proc_join(mp_ref p, int64_t deadline) {
     return join_thread(s, deadline);
   if (!is_mine(s))
     return join_by_fd(s, deadline);
-  if (deadline == MP_FOREVER) {
-    rc = mp__child_reap(s, 1);
-    return rc < 0 ? rc : 0;
-  }
   rc = mp__child_reap(s, 0);
   if (rc != 0)
     return rc < 0 ? rc : 0;

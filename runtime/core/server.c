@@ -146,21 +146,24 @@ static int fork_one(const struct request *q, void **robust) {
   return mp__sys_clone(CLONE_PARENT, &s->pid);
 }
 
-static void ignore_interrupt(int ignore) {
+/* Ctrl-C is for the others; what the interpreter does about it, its children
+ * shall do again. */
+static void ignore_interrupt(struct sigaction *before) {
   struct sigaction sa;
 
   memset(&sa, 0, sizeof sa);
-  sa.sa_handler = ignore ? SIG_IGN : SIG_DFL;
-  (void)sigaction(SIGINT, &sa, NULL);
+  sa.sa_handler = SIG_IGN;
+  (void)sigaction(SIGINT, &sa, before);
 }
 
 int mp_serve(void) {
+  struct sigaction before;
   struct request q;
   void *robust = NULL;
   int64_t n;
   int32_t rc;
 
-  ignore_interrupt(1);
+  ignore_interrupt(&before);
   for (;;) {
     n = mp__sys_read(serving_sock, &q, sizeof q);
     if (n != sizeof q)
@@ -174,7 +177,7 @@ int mp_serve(void) {
     (void)mp__sys_send(serving_sock, &rc, sizeof rc);
   }
   mp__sys_close(serving_sock);
-  ignore_interrupt(0);
+  (void)sigaction(SIGINT, &before, NULL);
   mp__start_child(mp__at(q.slot), robust);
   return 0;
 }

@@ -38,6 +38,7 @@
 #endif
 
 #define SECOND 1000000000
+#define SLICE_NS (SECOND / 4) /* the longest poll without a look around */
 
 /* Time */
 
@@ -195,21 +196,29 @@ void mp__sys_null_stdin(void) {
   __fpurge(stdin);
 }
 
-int mp__sys_poll1(int fd, short events, int64_t deadline) {
-  struct pollfd p = {fd, events, 0};
+/* In slices: a signal that came just before the call has woken nobody, and
+ * the caller is to look for it soon. */
+int mp__sys_poll(struct pollfd *list, unsigned n, int64_t deadline) {
+  int64_t until = deadline;
   struct timespec ts;
-  int rc = ppoll(&p, 1, mp__sys_left(&ts, deadline), NULL);
+  int rc;
 
+  if (deadline > MP_NOW) {
+    until = mp_now() + SLICE_NS;
+    if (until > deadline)
+      until = deadline;
+  }
+  rc = ppoll(list, n, mp__sys_left(&ts, until), NULL);
   if (rc < 0)
     return -errno;
-  return rc > 0 && p.revents & POLLNVAL ? -EBADF : rc;
+  return rc == 0 && until < deadline ? -EINTR : rc;
 }
 
-int mp__sys_poll(struct pollfd *list, unsigned n, int64_t deadline) {
-  struct timespec ts;
-  int rc = ppoll(list, n, mp__sys_left(&ts, deadline), NULL);
+int mp__sys_poll1(int fd, short events, int64_t deadline) {
+  struct pollfd p = {fd, events, 0};
+  int rc = mp__sys_poll(&p, 1, deadline);
 
-  return rc < 0 ? -errno : rc;
+  return rc > 0 && p.revents & POLLNVAL ? -EBADF : rc;
 }
 
 int64_t mp__sys_read(int fd, void *to, size_t n) {

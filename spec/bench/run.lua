@@ -1,7 +1,7 @@
 -- luamp run.lua [--quick] [--rounds N] [--list] [pattern...]
 --
--- Runs the workloads whose names match a pattern (all without one): each side
--- is a program of its own, and the sides take turns (A B C A B C ...), since
+-- Runs the workloads whose names match a pattern (without one, all that are
+-- not marked `todo`): each side is a program of its own, and the sides take turns (A B C A B C ...), since
 -- only what was measured side by side can be compared.  Prints the medians as
 -- a table and writes everything to build/bench/result.json.  Figures never
 -- fail a run; a side of ours that does not work does.
@@ -31,11 +31,11 @@ while arg[i] do
   i = i + 1
 end
 
-local function wanted(name)
+local function wanted(workload)
   for _, pattern in ipairs(options.patterns) do
-    if name:find(pattern) then return true end
+    if workload.name:find(pattern) then return true end
   end
-  return #options.patterns == 0
+  return #options.patterns == 0 and not workload.todo
 end
 
 -- running commands -----------------------------------------------------------
@@ -233,7 +233,7 @@ print(ROW:format("", "", "luamp", "", "python", "x", "C", "x", "wanted"))
 
 local broken, missing, notes = 0, 0, {}
 for _, workload in ipairs(workloads) do
-  if wanted(workload.name) then
+  if wanted(workload) then
     local result, values = measure(workload, heap), {}
     for side, r in pairs(result) do
       values[side] = r.median

@@ -9,7 +9,7 @@
 --   goals  what has been promised, aims  what to reach some day:
 --          a side's name -> the factor by which to beat it (0.8: come near),
 --          `least` or `most` -> a value for this machine
---   todo   our side is not written yet
+--   todo   our side is not written yet: run only when asked for by name
 
 local workloads = {}
 

@@ -1,0 +1,113 @@
+/* crew.h -- the same work as processes and as threads.
+ *
+ * TWICE(name) { ... } is two tests, name_processes and name_threads; the body
+ * sees `threads` and starts its workers with crew_start.  A worker returns 0,
+ * or MUST makes it return the line of what failed.
+ */
+#ifndef CREW_H
+#define CREW_H
+
+#include "check.h"
+
+#define CREW_MAX 16
+#define CREW_SECONDS 9
+
+struct crew {
+  mp_ref proc[CREW_MAX];
+  int n;
+  int threads;
+};
+
+#define TWICE(name)                                                            \
+  static void test_both_##name(int threads);                                   \
+  TEST(name##_processes) {                                                     \
+    test_both_##name(0);                                                       \
+  }                                                                            \
+  TEST(name##_threads) {                                                       \
+    test_both_##name(1);                                                       \
+  }                                                                            \
+  static void test_both_##name(int threads)
+
+/* In a worker: go on, or end with a code that is not 0. */
+#define MUST(cond)                                                             \
+  do {                                                                         \
+    if (!(cond)) {                                                             \
+      printf("%s:%d: %s: failed in a worker: %s\n", __FILE__, __LINE__,        \
+             test_name, #cond);                                                \
+      return 1;                                                                \
+    }                                                                          \
+  } while (0)
+
+static inline int64_t in_ms(int64_t ms) {
+  return mp_now() + ms * 1000000;
+}
+
+static inline void crew_start(struct crew *c, int (*run)(void *arg),
+                              void *arg) {
+  mp_ref *p = &c->proc[c->n++];
+  int rc;
+
+  REQUIRE(mp_proc_open(p, NULL, 0) == 0);
+  if (c->threads) {
+    REQUIRE(mp_proc_thread(*p, run, arg) == 0);
+    return;
+  }
+  rc = mp_proc_fork(*p);
+  REQUIRE(rc >= 0);
+  if (rc == 0) {
+    test_failures = 0;
+    rc = run(arg);
+    mp_exit(rc | (test_failures > 0));
+  }
+}
+
+static inline void crew_join(struct crew *c) {
+  int64_t deadline = in_ms(CREW_SECONDS * 1000);
+  int code = -1;
+  int i;
+
+  for (i = 0; i < c->n; i++) {
+    CHECK_EQ(mp_proc_join(c->proc[i], deadline), 0);
+    CHECK_EQ(mp_proc_exitcode(c->proc[i], &code), 1);
+    CHECK_EQ(code, 0);
+    mp_ref_close(&c->proc[i]);
+  }
+  c->n = 0;
+}
+
+/* Messages */
+
+static inline int send_bytes(mp_ref end, const void *p, size_t len,
+                             int64_t deadline) {
+  struct mp_iov iov = {p, len};
+  struct mp_out out = {&iov, 1, 0, NULL};
+
+  return mp_pipe_send(end, &out, deadline);
+}
+
+static inline int send_refs(mp_ref end, const void *p, size_t len,
+                            const mp_ref *refs, unsigned nrefs,
+                            int64_t deadline) {
+  struct mp_iov iov = {p, len};
+  struct mp_out out = {&iov, 1, nrefs, refs};
+
+  return mp_pipe_send(end, &out, deadline);
+}
+
+/* The next message's length, its bytes in `to` as far as they fit. */
+static inline int64_t recv_bytes(mp_ref end, void *to, size_t cap,
+                                 int64_t deadline) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+  int64_t len;
+  int rc = mp_pipe_recv(end, &m, scratch, deadline);
+
+  if (rc < 0)
+    return rc;
+  len = (int64_t)m.len;
+  memcpy(to, m.data, m.len < cap ? m.len : cap);
+  mp_msg_close(&m);
+  return len;
+}
+
+#endif

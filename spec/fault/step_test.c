@@ -1,0 +1,652 @@
+/* step_test.c -- one operation, killed at every point that makes a difference.
+ *
+ * A child performs the operation one instruction at a time under ptrace.
+ * Between two steps the shared memory is compared: an instruction that wrote
+ * there, or a system call, makes an event.  The child is killed at the first
+ * event, in the next round at the second, and so on until it comes through;
+ * kills between two events would leave the same memory behind.  After each,
+ * the survivor looks: is what the child had in hand whole or not there, can
+ * the same thing be done at once, are all counts right, is nothing lost?
+ */
+#include "../core/crew.h"
+
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+
+#define SURVIVOR_NS 1000000000 /* how long a survivor may take for anything */
+#define STEPS_MAX 2000000
+
+/* What the operations work on, made anew for each round. */
+static mp_ref a, b;       /* a pipe */
+static mp_ref c, d;       /* another */
+static mp_ref holds[400]; /* any number of them */
+static int nholds;
+static int a_fd; /* of the survivor and so of the child */
+
+struct op {
+  void (*prepare)(void); /* in the survivor; may be NULL */
+  void (*run)(void);     /* in the child, stepped */
+  void (*look)(void);    /* in the survivor, afterwards; may be NULL */
+};
+
+/* The memory that is compared: the head, the seats, the blocks in use. */
+
+struct snapshot {
+  char *copy;
+  uint64_t from[3], len[3];
+};
+
+static uint64_t blocks_start(void) {
+  uint64_t end = MP__SLOTS + (uint64_t)MP__HEAD->max_slots * MP__SLOT_SIZE;
+
+  return (end + 4095) & ~(uint64_t)4095;
+}
+
+static void take(struct snapshot *s) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t at = 0;
+  int i;
+
+  s->from[0] = 0;
+  s->len[0] = sizeof *h;
+  s->from[1] = MP__SLOTS;
+  s->len[1] = (h->nslots + 2) * MP__SLOT_SIZE;
+  s->from[2] = blocks_start();
+  s->len[2] = h->size - s->from[2];
+  if (s->len[1] > h->seats_end - MP__SLOTS)
+    s->len[1] = h->seats_end - MP__SLOTS;
+  if (s->len[2] > 128 << 10)
+    s->len[2] = 128 << 10;
+  for (i = 0; i < 3; i++)
+    at += s->len[i];
+  s->copy = realloc(s->copy, at);
+  REQUIRE(s->copy != NULL);
+  for (at = 0, i = 0; i < 3; at += s->len[i++])
+    memcpy(s->copy + at, mp__at(s->from[i]), s->len[i]);
+}
+
+static int changed(const struct snapshot *s) {
+  uint64_t at = 0;
+  int i;
+
+  for (i = 0; i < 3; at += s->len[i++])
+    if (memcmp(s->copy + at, mp__at(s->from[i]), s->len[i]) != 0)
+      return 1;
+  return 0;
+}
+
+/* Stepping */
+
+static int wait_stop(pid_t pid) {
+  int status = 0;
+
+  while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
+    ;
+  return status;
+}
+
+/* Is the next instruction a system call? */
+static int at_syscall(pid_t pid) {
+#if defined(__x86_64__)
+  struct user_regs_struct regs;
+  long word;
+
+  if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+    return 0;
+  word = ptrace(PTRACE_PEEKTEXT, pid, (void *)(uintptr_t)regs.rip, NULL);
+  return (word & 0xffff) == 0x050f;
+#elif defined(__aarch64__)
+  struct user_regs_struct regs;
+  struct iovec iov = {&regs, sizeof regs};
+  long word;
+
+  if (ptrace(PTRACE_GETREGSET, pid, (void *)1, &iov) < 0)
+    return 0;
+  word = ptrace(PTRACE_PEEKTEXT, pid, (void *)(uintptr_t)regs.pc, NULL);
+  return (word & 0xffffffff) == 0xd4000001;
+#else
+  (void)pid;
+  return 0;
+#endif
+}
+
+/* Until the n-th event; 0 when the operation was over before. */
+static int step_to(pid_t pid, int n) {
+  static struct snapshot snap;
+  int events = 0, steps = 0, status, call;
+
+  take(&snap);
+  while (events < n) {
+    call = at_syscall(pid);
+    if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
+      return 0;
+    status = wait_stop(pid);
+    if (!WIFSTOPPED(status) || WSTOPSIG(status) == SIGSTOP)
+      return 0;
+    if (WSTOPSIG(status) != SIGTRAP || ++steps > STEPS_MAX) {
+      CHECK_EQ(WSTOPSIG(status), SIGTRAP);
+      CHECK(steps <= STEPS_MAX);
+      return 0;
+    }
+    if (call || changed(&snap)) {
+      events++;
+      take(&snap);
+    }
+  }
+  return 1;
+}
+
+static _Noreturn void victim(const struct op *op) {
+  (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+  (void)raise(SIGSTOP);
+  op->run();
+  (void)raise(SIGSTOP);
+  _exit(0);
+}
+
+/* One kill; 0 when the operation came through before event n. */
+static int kill_at(const struct op *op, int n) {
+  int64_t start;
+  mp_ref p;
+  pid_t pid;
+  int rc, more;
+
+  REQUIRE(mp_proc_open(&p, "victim", 0) == 0);
+  rc = mp_proc_fork(p);
+  REQUIRE(rc >= 0);
+  if (rc == 0)
+    victim(op);
+  pid = mp_proc_pid(p);
+  REQUIRE(WIFSTOPPED(wait_stop(pid)));
+  more = step_to(pid, n);
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  start = mp_now();
+  CHECK_EQ(mp_proc_join(p, start + SURVIVOR_NS), 0);
+  CHECK(mp_now() - start < SURVIVOR_NS);
+  mp_ref_close(&p);
+  return more;
+}
+
+static void make(const struct op *op) {
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_pipe_open(&c, &d, MP_PIPE_SIMPLEX) == 0);
+  nholds = 0;
+  if (op->prepare)
+    op->prepare();
+}
+
+static void unmake(void) {
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+  mp_ref_close(&c);
+  mp_ref_close(&d);
+  while (nholds > 0)
+    mp_ref_close(&holds[--nholds]);
+}
+
+/* Whatever was under way, the pipe works both ways, and is empty then. */
+static void pipe_works(void) {
+  static char bytes[9000];
+  int64_t n, end = mp_now() + SURVIVOR_NS;
+
+  CHECK_EQ(send_bytes(a, "end", 3, end), 0);
+  do {
+    n = recv_bytes(b, bytes, sizeof bytes, end);
+    REQUIRE(n >= 0);
+  } while (n != 3 || memcmp(bytes, "end", 3) != 0);
+  CHECK_EQ(send_bytes(b, bytes, sizeof bytes, end), 0);
+  CHECK_EQ(recv_bytes(a, bytes, sizeof bytes, end), sizeof bytes);
+  CHECK_EQ(send_refs(a, "x", 1, &c, 1, end), 0);
+  CHECK_EQ(recv_bytes(b, bytes, 1, end), 1);
+  CHECK(mp_now() < end);
+}
+
+static void some_other_things_work(void) {
+  mp_ref p, f;
+  int fd;
+
+  CHECK_EQ(mp_proc_open(&p, NULL, 0), 0);
+  CHECK_EQ(mp_fd_share(1, &f), 0);
+  fd = mp_fd_get(f);
+  CHECK(fd > 2);
+  mp_fd_close(fd);
+  mp_ref_close(&f);
+  mp_ref_close(&p);
+}
+
+static void killed_everywhere(const struct op *op) {
+  struct check_use use, now;
+  uint64_t top = 0;
+  int n, more = 1;
+
+  REQUIRE(mp_enter() == 0);
+  a_fd = mp__sys_eventfd(0);
+  make(op);
+  unmake();
+  CHECK(check_arena("at first", &use));
+  for (n = 0; more; n++) {
+    char when[40];
+
+    (void)snprintf(when, sizeof when, "after a kill at event %d", n);
+    make(op);
+    more = kill_at(op, n);
+    if (!check_arena(when, &now))
+      break;
+    if (op->look)
+      op->look();
+    pipe_works();
+    some_other_things_work();
+    unmake();
+    if (!check_same(when, &use))
+      break;
+    /* Two runs warm up; afterwards nothing is to grow but for one ledger or
+     * block that some event needs for the first time. */
+    if (n == 2)
+      top = now.top;
+  }
+  CHECK(n > 3);
+  for (; n > 0; n--) { /* and once more: now it has all it needs */
+    make(op);
+    (void)kill_at(op, n);
+    unmake();
+    if (n > 20)
+      n -= 9;
+  }
+  CHECK(check_same("in the end", &use));
+  CHECK(check_arena("in the end", &now));
+  CHECK(now.top <= top + (128 << 10));
+  mp__sys_close(a_fd);
+  check_leave();
+}
+
+#define STEPPED(name, prepare, run, look)                                      \
+  TEST_LIMIT(name, 60) {                                                       \
+    static const struct op op = {prepare, run, look};                          \
+    killed_everywhere(&op);                                                    \
+  }
+
+/* Sending */
+
+static void send_short(void) {
+  (void)send_bytes(a, "short message", 13, MP_FOREVER);
+}
+
+static void look_short(void) {
+  char bytes[16];
+  int64_t n = recv_bytes(b, bytes, sizeof bytes, MP_NOW);
+
+  CHECK(n == 13 || n == -MP_ETIMEOUT);
+  if (n == 13)
+    CHECK(memcmp(bytes, "short message", 13) == 0);
+}
+
+STEPPED(send_a_short_message, NULL, send_short, look_short)
+
+static char piece[900];
+static struct mp_iov pieces[11]; /* copied by steps, not by one instruction */
+
+static void send_long(void) {
+  const struct mp_out out = {pieces, 11, 0, NULL};
+
+  (void)mp_pipe_send(a, &out, MP_FOREVER);
+}
+
+static void prepare_long(void) {
+  int i;
+
+  memset(piece, 'p', sizeof piece);
+  for (i = 0; i < 11; i++)
+    pieces[i] = (struct mp_iov){piece, sizeof piece};
+}
+
+static void look_long(void) {
+  static char bytes[9900];
+  int64_t n = recv_bytes(b, bytes, sizeof bytes, MP_NOW);
+
+  CHECK(n == 9900 || n == -MP_ETIMEOUT);
+  for (; n > 0; n--)
+    if (!CHECK_EQ(bytes[n - 1], 'p'))
+      break;
+}
+
+STEPPED(send_a_long_message, prepare_long, send_long, look_long)
+
+static void send_some_refs(void) {
+  mp_ref refs[4];
+
+  refs[0] = refs[1] = c;
+  refs[2] = d;
+  refs[3] = a;
+  (void)send_refs(a, "four", 4, refs, 4, MP_FOREVER);
+}
+
+static void look_refs(void) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+  int rc = mp_pipe_recv(b, &m, scratch, MP_NOW);
+
+  CHECK(rc == 0 || rc == -MP_ETIMEOUT);
+  if (rc != 0)
+    return;
+  CHECK_EQ(m.len, 4);
+  CHECK_EQ(m.nrefs, 4);
+  CHECK_EQ(m.refs[1], MP_REF_ID(c));
+  CHECK_EQ(m.refs[2], MP_REF_ID(d));
+  mp_msg_close(&m);
+}
+
+STEPPED(send_a_message_with_refs, NULL, send_some_refs, look_refs)
+
+/* Fill the first segment, so that the next message needs another. */
+static void prepare_full_segment(void) {
+  char bytes[500];
+
+  memset(bytes, 'f', sizeof bytes);
+  CHECK_EQ(send_bytes(a, bytes, 500, MP_NOW), 0);
+  CHECK_EQ(send_bytes(a, bytes, 500, MP_NOW), 0);
+  CHECK_EQ(send_bytes(a, bytes, 500, MP_NOW), 0);
+  CHECK_EQ(send_bytes(a, bytes, 500, MP_NOW), 0);
+}
+
+static void send_into_next(void) {
+  struct mp_out out = {pieces, 1, 0, NULL};
+
+  (void)mp_pipe_send(a, &out, MP_FOREVER);
+  (void)mp_pipe_send(a, &out, MP_FOREVER);
+}
+
+static void look_full_segment(void) {
+  char bytes[900];
+  int i;
+
+  for (i = 0; i < 4; i++)
+    CHECK_EQ(recv_bytes(b, bytes, sizeof bytes, MP_NOW), 500);
+}
+
+static void prepare_next(void) {
+  prepare_long();
+  prepare_full_segment();
+}
+
+STEPPED(send_into_the_next_segment, prepare_next, send_into_next,
+        look_full_segment)
+
+/* A full pipe: the sender counts itself as a sleeper, and leaves. */
+static void prepare_full(void) {
+  int n = 0;
+
+  prepare_long();
+  while (send_bytes(a, piece, sizeof piece, MP_NOW) == 0)
+    REQUIRE(n++ < 1000);
+}
+
+static void send_in_vain(void) {
+  (void)send_bytes(a, piece, sizeof piece, MP_NOW);
+}
+
+static void look_full(void) {
+  char bytes[900];
+
+  while (recv_bytes(b, bytes, sizeof bytes, MP_NOW) > 0)
+    ;
+  CHECK_EQ(mp_pipe_poll(b, MP_NOW), 0);
+}
+
+STEPPED(send_into_a_full_pipe, prepare_full, send_in_vain, look_full)
+
+/* With a bell: the sender rings. */
+static void prepare_bell(void) {
+  int fd = mp_pipe_fd(b);
+
+  CHECK(fd > 2);
+  mp_fd_close(fd);
+}
+
+STEPPED(send_and_ring, prepare_bell, send_short, look_short)
+
+static void ask_for_fd(void) {
+  (void)mp_pipe_fd(b);
+}
+
+STEPPED(ask_for_a_bell, NULL, ask_for_fd, NULL)
+
+/* Receiving */
+
+static void receive(void) {
+  static char bytes[10000];
+
+  (void)recv_bytes(b, bytes, sizeof bytes, MP_NOW);
+}
+
+static void prepare_short(void) {
+  CHECK_EQ(send_bytes(a, "short message", 13, MP_NOW), 0);
+}
+
+STEPPED(receive_a_short_message, prepare_short, receive, look_short)
+
+static void prepare_received_long(void) {
+  prepare_long();
+  send_long();
+}
+
+/* The view is not copied: that would be a long walk without an event. */
+static void receive_parcel(void) {
+  static char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+
+  if (mp_pipe_recv(b, &m, scratch, MP_NOW) == 0)
+    mp_msg_close(&m);
+}
+
+STEPPED(receive_a_long_message, prepare_received_long, receive_parcel,
+        look_long)
+
+static void receive_refs(void) {
+  static char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+  mp_ref held[4];
+  unsigned i;
+
+  if (mp_pipe_recv(b, &m, scratch, MP_NOW) < 0)
+    return;
+  for (i = 0; i < m.nrefs && i < 4; i++)
+    (void)mp_ref_dup(m.refs[i], &held[i]);
+  mp_msg_close(&m);
+}
+
+STEPPED(receive_a_message_with_refs, send_some_refs, receive_refs, look_refs)
+
+static void prepare_two_segments(void) {
+  prepare_full_segment();
+  prepare_long();
+  send_into_next();
+}
+
+static void receive_five(void) {
+  int i;
+
+  for (i = 0; i < 5; i++)
+    receive();
+}
+
+STEPPED(receive_across_segments, prepare_two_segments, receive_five, NULL)
+
+static void receive_in_vain(void) {
+  char byte;
+
+  (void)recv_bytes(b, &byte, 1, MP_NOW);
+}
+
+STEPPED(receive_from_an_empty_pipe, NULL, receive_in_vain, NULL)
+
+/* It sleeps once: counted in, a nap, counted out. */
+static void receive_and_sleep(void) {
+  char byte;
+
+  (void)recv_bytes(b, &byte, 1, mp_now() + 1000000);
+}
+
+STEPPED(sleep_for_a_message, NULL, receive_and_sleep, NULL)
+
+/* Holds */
+
+static void open_pipe(void) {
+  mp_ref x, y;
+
+  (void)mp_pipe_open(&x, &y, 0);
+}
+
+STEPPED(open_a_pipe, NULL, open_pipe, NULL)
+
+static void open_and_close(void) {
+  mp_ref x, y;
+
+  (void)mp_pipe_open(&x, &y, 0);
+  mp_ref_close(&x);
+  mp_ref_close(&y);
+}
+
+STEPPED(open_and_close_a_pipe, NULL, open_and_close, NULL)
+
+static void dup_and_close(void) {
+  mp_ref x;
+
+  (void)mp_ref_dup(a, &x);
+  mp_ref_close(&x);
+}
+
+STEPPED(dup_and_close_a_hold, NULL, dup_and_close, NULL)
+
+/* The child's ledger is full: the next hold moves it. */
+static void prepare_many_holds(void) {
+  while (MP__HEAD && nholds < 400 && mp__me()->ledger_free == 0
+             ? 1
+             : nholds < 8)
+    REQUIRE(mp_ref_dup(a, &holds[nholds++]) == 0);
+}
+
+static void dup_many(void) {
+  mp_ref x;
+  int i;
+
+  for (i = 0; i < 12; i++)
+    (void)mp_ref_dup(b, &x);
+}
+
+STEPPED(grow_a_ledger, prepare_many_holds, dup_many, NULL)
+
+/* The child is the only holder of a pipe with messages in it. */
+static void close_full(void) {
+  mp_ref x, y;
+
+  if (mp_pipe_open(&x, &y, 0) < 0)
+    return;
+  (void)send_refs(x, "x", 1, &c, 1, MP_NOW);
+  (void)send_refs(y, "y", 1, &a, 1, MP_NOW);
+  mp_ref_close(&y);
+  mp_ref_close(&x);
+}
+
+STEPPED(close_a_pipe_with_messages, NULL, close_full, NULL)
+
+/* Processes and descriptors */
+
+static void open_proc(void) {
+  mp_ref p;
+
+  (void)mp_proc_open(&p, "x", 0);
+}
+
+STEPPED(open_a_process, NULL, open_proc, NULL)
+
+/* Two free seats wait in the list. */
+static void prepare_free_seats(void) {
+  int i;
+
+  for (i = 0; i < 3; i++)
+    REQUIRE(mp_proc_open(&holds[i], NULL, 0) == 0);
+  for (i = 0; i < 3; i++)
+    mp_ref_close(&holds[i]);
+}
+
+static void open_and_close_proc(void) {
+  mp_ref p;
+
+  (void)mp_proc_open(&p, "x", 0);
+  mp_ref_close(&p);
+}
+
+STEPPED(open_and_close_a_process, prepare_free_seats, open_and_close_proc, NULL)
+
+static void set_plan(void) {
+  struct mp_iov iov = {"plan", 4};
+  mp_ref refs[2] = {a, c};
+  struct mp_out out = {&iov, 1, 2, refs};
+  mp_ref p;
+
+  if (mp_proc_open(&p, "x", 0) < 0)
+    return;
+  (void)mp_proc_set_plan(p, &out);
+  mp_ref_close(&p);
+}
+
+STEPPED(give_a_process_a_plan, NULL, set_plan, NULL)
+
+static void share_fd(void) {
+  mp_ref f;
+
+  (void)mp_fd_share(a_fd, &f);
+}
+
+STEPPED(share_a_descriptor, NULL, share_fd, NULL)
+
+static void share_and_close(void) {
+  mp_ref f, g;
+
+  (void)mp_fd_share(a_fd, &f);
+  (void)mp_fd_share(a_fd, &g);
+  mp_fd_close(mp_fd_get(g));
+  mp_ref_close(&f);
+  mp_ref_close(&g);
+}
+
+STEPPED(share_and_drop_descriptors, NULL, share_and_close, NULL)
+
+static int nothing(void *arg) {
+  (void)arg;
+  return 0;
+}
+
+/* The starter is killed; what it starts ends at once by itself, when it was
+ * started at all. */
+static void start_fork(void) {
+  mp_ref p;
+
+  if (mp_proc_open(&p, "x", 0) < 0)
+    return;
+  if (mp_proc_fork(p) == 0)
+    mp_exit(nothing(NULL));
+}
+
+/* The grandchild is nobody's: it must be over before all is counted. */
+static void look_started(void) {
+  int64_t end = mp_now() + SURVIVOR_NS;
+  uint64_t i;
+  int alive;
+
+  do {
+    alive = 0;
+    (void)mp__scan();
+    for (i = 1; i <= MP__HEAD->nslots; i++) {
+      struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+
+      if ((s->obj.type & 0xff) == MP_TYPE_PROC && s != mp__me() &&
+          !(s->flags & MP__PROC_SWEPT) && s->pid && !mp__slot_verify(s))
+        alive++;
+    }
+  } while (alive && mp_now() < end);
+  CHECK_EQ(alive, 0);
+}
+
+STEPPED(start_a_process, NULL, start_fork, look_started)
