@@ -114,7 +114,7 @@ static const luaL_Reg functions[] = {{"now", lmp_now},
 
 int luaopen_mp_core(lua_State *L) {
   luaL_checkversion(L);
-  if (luaL_loadstring(L, "") != LUA_OK)
+  if (luaL_loadbuffer(L, "", 0, "=signal") != LUA_OK)
     return lua_error(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
   lmp_box_types(L);

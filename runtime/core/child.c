@@ -15,56 +15,53 @@
 #include "sys.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* By seat: descriptor, or 0.  Of this process; one for each that it forked is
- * made when it first notes a child. */
-static struct {
-  int *fd;
-  unsigned len;
-  unsigned noted;
-  uint32_t generation;
-} kids;
+#define TIDY 2 /* children looked at in each start */
 
-static int make_room(unsigned index) {
-  unsigned len = index + 64;
-  int *fd;
+/* By seat: descriptor, or 0; only the thread that started a child touches its
+ * entry.  Of this process: one that it forked wipes what it inherits. */
+static int *kids;
+static uint32_t nkids; /* entries that are not 0; any thread */
+static uint32_t kids_generation;
 
-  if (kids.generation != mp__here.generation) {
-    kids.noted = 0; /* a host's own fork: those were our parent's */
-    if (kids.fd)
-      memset(kids.fd, 0, kids.len * sizeof *kids.fd);
-    kids.generation = mp__here.generation;
+static int *table(void) {
+  size_t bytes = ((size_t)MP__HEAD->max_slots + 1) * sizeof *kids;
+  int *fresh;
+  int *none = NULL;
+
+  if (!__atomic_load_n(&kids, __ATOMIC_ACQUIRE)) {
+    fresh = mp__sys_map(bytes); /* pages come with use */
+    if (fresh && !__atomic_compare_exchange_n(&kids, &none, fresh, 0,
+                                              __ATOMIC_ACQ_REL,
+                                              __ATOMIC_ACQUIRE))
+      mp__sys_unmap(fresh, bytes);
+    kids_generation = mp__here.generation;
   }
-  if (index < kids.len)
-    return 0;
-  fd = realloc(kids.fd, len * sizeof *fd);
-  if (!fd)
-    return -ENOMEM;
-  memset(fd + kids.len, 0, (len - kids.len) * sizeof *fd);
-  kids.fd = fd;
-  kids.len = len;
-  return 0;
+  if (kids && kids_generation != mp__here.generation) {
+    memset(kids, 0, bytes); /* a host's own fork: those are our parent's */
+    nkids = 0;
+    kids_generation = mp__here.generation;
+  }
+  return kids;
 }
 
 void mp__child_note(struct mp__slot *s) {
-  unsigned i = mp__slot_index(s);
   int fd = mp__sys_pidfd_open((int)s->pid);
+  int *t = table();
 
-  if (fd < 0 || make_room(i) < 0) {
+  if (fd < 0 || !t) {
     mp__sys_close(fd); /* then its pid will have to do */
     return;
   }
-  kids.fd[i] = fd;
-  kids.noted++;
+  t[mp__slot_index(s)] = fd;
+  mp__add32_seq(&nkids, 1);
 }
 
 static int noted(const struct mp__slot *s) {
-  unsigned i = mp__slot_index(s);
-
-  return i < kids.len && kids.generation == mp__here.generation ? kids.fd[i]
-                                                                : 0;
+  return kids && kids_generation == mp__here.generation
+             ? kids[mp__slot_index(s)]
+             : 0;
 }
 
 static void forget(const struct mp__slot *s) {
@@ -72,20 +69,20 @@ static void forget(const struct mp__slot *s) {
 
   if (!fd)
     return;
+  kids[mp__slot_index(s)] = 0;
   mp__sys_close(fd);
-  kids.fd[mp__slot_index(s)] = 0;
-  kids.noted--;
+  mp__add32_seq(&nkids, (uint32_t)-1);
 }
 
 /* In a forked child: what we hold are the parent's. */
 void mp__child_forget_all(void) {
   unsigned i;
 
-  for (i = 0; i < kids.len && kids.noted > 0; i++)
-    if (kids.fd[i]) {
-      mp__sys_close(kids.fd[i]);
-      kids.fd[i] = 0;
-      kids.noted--;
+  for (i = 0; nkids > 0 && i <= MP__HEAD->max_slots; i++)
+    if (kids[i]) {
+      mp__sys_close(kids[i]);
+      kids[i] = 0;
+      nkids--;
     }
 }
 
@@ -99,6 +96,28 @@ static int stolen(struct mp__slot *s, int fd) {
   if (word)
     return mp__exit_code(word);
   return s->sent ? -(int)s->sent : MP__EXIT_LOST;
+}
+
+/* Bury a few children that have ended and whom nobody may ask for any more,
+ * going round among them: each start buries more than it makes. */
+void mp__child_tidy(void) {
+  static _Thread_local uint64_t at;
+  struct mp__slot *me = mp__me();
+  struct mp__slot *s;
+  int i;
+
+  for (i = 0; i < TIDY; i++) {
+    s = at ? mp__slot_at(at) : NULL;
+    if (!s || mp__load64_acq(&s->parent) != MP__SLOT_REF(me))
+      at = mp__load64_acq(&me->child); /* from the start again */
+    if (!at)
+      return;
+    s = mp__slot_at(at);
+    at = mp__load64_acq(&s->older);
+    if (s->method != MP_THREAD && mp__load64_acq(&s->state) == MP_RUNNING &&
+        mp__slot_dead(s))
+      (void)mp__child_reap(s, 0);
+  }
 }
 
 int mp__child_reap(struct mp__slot *s, int block) {

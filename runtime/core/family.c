@@ -273,7 +273,7 @@ static int found(void) {
   return rc < 0 ? rc : seat_myself(MP__PROC_MAIN);
 }
 
-int mp_enter(void) {
+static int enter(void) {
   int rc;
 
   if (mp_entered())
@@ -293,6 +293,21 @@ int mp_enter(void) {
    * parent's handles, but not its holds. */
   mp__here.generation++;
   return seat_myself(MP__PROC_MAIN);
+}
+
+/* Threads of a host may come at once; the flag is the process's own. */
+int mp_enter(void) {
+  static uint32_t entering;
+  uint32_t seen;
+  int rc;
+
+  if (mp_entered())
+    return 0;
+  for (seen = 0; !mp__cas32_acq(&entering, &seen, 1); seen = 0)
+    mp__sys_yield();
+  rc = enter();
+  mp__store32_rel(&entering, 0);
+  return rc;
 }
 
 /* The end of others */

@@ -19,6 +19,7 @@ int mp__spawn(struct mp__slot *s, const char *const *argv, int sock);
 /* child.c */
 void mp__child_note(struct mp__slot *s); /* one that others might wait for */
 void mp__child_forget_all(void);
+void mp__child_tidy(void);
 /* Our own child: 1 when it is over and buried, 0 when it runs; -EINTR */
 int mp__child_reap(struct mp__slot *s, int block);
 

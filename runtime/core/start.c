@@ -47,6 +47,7 @@ int mp__start_prepare(struct mp__slot *s, enum mp_method method) {
 
   if (rc < 0)
     return rc;
+  mp__child_tidy();
   mp__begin(&t);
   rc = s->state != MP_NEW                   ? -MP_ESTARTED
        : s->parent_name != MP__SLOT_REF(me) ? -MP_ENOTOURS

@@ -377,6 +377,8 @@ int mp__sys_gettid(void) {
   return (int)syscall(SYS_gettid);
 }
 
+void mp__sys_yield(void) { (void)sched_yield(); }
+
 void mp__sys_kill_self(void) {
   (void)kill(getpid(), SIGKILL);
 }
@@ -546,13 +548,20 @@ int mp__sys_wait_fd(int pidfd, int block, int *status) {
 
 /* Memory */
 
-void *mp__sys_fork_page(void) {
-  void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+void *mp__sys_map(size_t bytes) {
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-  if (p == MAP_FAILED)
-    return NULL;
-  (void)madvise(p, 4096, MADV_WIPEONFORK);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+void mp__sys_unmap(void *p, size_t bytes) { (void)munmap(p, bytes); }
+
+void *mp__sys_fork_page(void) {
+  void *p = mp__sys_map(4096);
+
+  if (p)
+    (void)madvise(p, 4096, MADV_WIPEONFORK);
   return p;
 }
 

@@ -59,6 +59,7 @@ int mp__sys_peek_fd(int sock, unsigned at); /* the at-th byte from the head */
 /* processes */
 int mp__sys_getpid(void);
 int mp__sys_gettid(void);
+void mp__sys_yield(void);
 void mp__sys_kill_self(void);
 int mp__sys_procstat(int pid, char *state, uint64_t *start_time);
 /* `born`: of a process that started no later, in ticks; 0: of any */
@@ -79,6 +80,8 @@ int mp__sys_affinity(void); /* CPUs this thread may run on */
 int mp__sys_clone(uint64_t flags, uint32_t *pid);
 
 /* memory */
+void *mp__sys_map(size_t bytes); /* private, zero; NULL */
+void mp__sys_unmap(void *p, size_t bytes);
 void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
 int64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
