@@ -45,7 +45,7 @@ LUA_LIB ?= $(call lazy,LUA_LIB,\
 
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(WARN) \
-  -fPIC -fvisibility=hidden -pthread -MMD -MP -Iruntime/core
+  -fPIC -fno-plt -fvisibility=hidden -pthread -MMD -MP -Iruntime/core
 LUA_H = -isystem $(LUA_INCDIR)
 LINK = $(CC) $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(LDFLAGS) -pthread
 # The whole of Lua, each symbol to be seen: C modules look for them here.

@@ -580,6 +580,7 @@ describe("connection:", function()
     end)
 
     each_method("a child's end goes with its last reference", function(method)
+      if method == "fork" then return end -- it has its parent's stack
       local a, b = mp.Pipe()
       local order, orders = mp.Pipe()
       start(method, function(line)
@@ -641,7 +642,8 @@ describe("connection:", function()
       local reader, writer = mp.Pipe(false)
       local children = {}
       for i = 1, readers do
-        children[i] = start(method, function(conn)
+        children[i] = start(method, function(conn, other)
+          other:close() -- a forked child would have it
           local got = {}
           while true do
             local message, reason = conn:recv()
@@ -650,7 +652,7 @@ describe("connection:", function()
               :rep(message.len):sub(1, message.len)
             got[#got + 1] = whole and message.n or -1
           end
-        end, reader)
+        end, reader, writer)
       end
       reader:close()
       for n = 1, count do
@@ -750,7 +752,6 @@ describe("connection:", function()
       local killer = start("fork", function()
         child:kill()
       end)
-      a:send_bytes("")
       local took, value, reason = elapsed(a.recv, a, LONG)
       assert.is_nil(value)
       assert.equal("closed", reason)
@@ -788,14 +789,15 @@ describe("connection:", function()
         local sleeper = start(method, function(conn, line)
           return line:recv(), conn
         end, reader, idle)
-        local child = start(method, function(conn)
+        local child = start(method, function(conn, other)
+          other:close()
           local text, sent = ("x"):rep(n), 0
           while true do
             local ok, reason = conn:send_bytes(text)
             if not ok then return reason, sent end
             sent = sent + 1
           end
-        end, writer)
+        end, writer, reader)
         reader:close()
         writer:close()
         assert.is_false(child:join(0.2)) -- it waits for room

@@ -171,6 +171,24 @@ describe("arrays", function()
       assert_travels(late, n)
       assert_travels(extra, n)
     end
+    -- No element is sent twice: the size tells.
+    local text = { "return {" }
+    for i = 1, 100 do text[#text + 1] = ("[%d] = 's',"):format(i) end
+    for i = 1, 20 do text[#text + 1] = ("k%d = 's',"):format(i) end
+    assert.is_true(#mp.encode(code(table.concat(text) .. "}")) < 400)
+  end)
+
+  it("are not confused by strings that look like indices", function()
+    for n = 0, 12 do
+      for more = 1, 8 do
+        local text = { "return {" }
+        for i = 1, n do text[#text + 1] = i * 10 .. "," end
+        for i = n + 1, n + more do
+          text[#text + 1] = ("['%d'] = 's%d', [%d] = %d,"):format(i, i, i, i)
+        end
+        assert_travels(code(table.concat(text) .. "}"), n .. " " .. more)
+      end
+    end
   end)
 end)
 
@@ -349,6 +367,18 @@ describe("metatables", function()
       assert.are.equal(5, log[1])
     end
   end)
+
+  it("with __gc may be complete only after their objects", function()
+    local meta, log = { __gc = code [[return function(t)
+      t.log[1] = t.log[1] + 1 end]] }, { 0 }
+    for i = 1, 40 do meta["k" .. i] = setmetatable({ log = log }, meta) end
+    local got = travel(meta)
+    log = got.k1.log
+    got = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    assert.are.equal(40, log[1])
+  end)
 end)
 
 describe("__reduce", function()
@@ -439,6 +469,20 @@ describe("__reduce", function()
     collectgarbage("incremental", 200, 100)
     for i = 1, 300 do assert.are.equal(i, got[i][1]) end
     assert.are_not.equal(got[1][2], got[2][2])
+  end)
+
+  it("may drop what was already sent", function()
+    local last = {}
+    local meta = { __reduce = function(o)
+      last.t = nil
+      collectgarbage()
+      last = { t = { o.i } }
+      return rawget, last, "t"
+    end }
+    local list = {}
+    for i = 1, 100 do list[i] = setmetatable({ i = i }, meta) end
+    local got = travel(list)
+    for i = 1, 100 do assert.are.equal(i, got[i] and got[i][1]) end
   end)
 
   it("whose constructor raises makes decode answer the message", function()

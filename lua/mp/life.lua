@@ -38,6 +38,7 @@ local leave_by
 --- Let os.exit come to the end of the process as a return does: children
 --- joined, daemons ended, then `leave(code, close)`.
 function life.own_exit(leave)
+  life.begun = true -- or the first Process made here would do it again
   leave_by = leave
   if os.exit == system_exit then
     os.exit = function(code, close) -- luacheck: ignore

@@ -28,7 +28,9 @@ function wait.wait(list, timeout)
   end
   local fds = {}
   for i = 1, #list do
-    fds[i] = descriptor(list[i]) or error(
+    local ok, fd = pcall(descriptor, list[i])
+    if not ok then error(("wait: list[%d]: %s"):format(i, fd), 2) end
+    fds[i] = fd or error(
       ("wait: list[%d] (a %s) cannot be waited for"):format(i, type(list[i])),
       2)
   end

@@ -75,6 +75,9 @@ static struct lmp_box *check(lua_State *L, unsigned mode) {
 static int send_out(lua_State *L, struct lmp_box *b, const struct mp_out *out) {
   int rc;
 
+  /* Ctrl-C may have left another message half sent. */
+  if (b->kind == LMP_CONN)
+    mp_conn_abandon(&b->conn);
   do
     rc = b->kind == LMP_PIPE
              ? mp_pipe_send(b->held, out, MP_FOREVER)

@@ -3,6 +3,11 @@
 
 #define INTERRUPTED (-4) /* -EINTR on every Linux */
 
+/* -1, which is never open, for what no descriptor can be. */
+static int to_fd(lua_Integer n) {
+  return n >= 0 && n <= INT32_MAX ? (int)n : -1;
+}
+
 /* core.wait(list of descriptors, timeout) -> list of the indices ready */
 static int lmp_wait_fds(lua_State *L) {
   int64_t deadline = lmp_deadline(L, 2);
@@ -17,15 +22,20 @@ static int lmp_wait_fds(lua_State *L) {
   list = lua_newuserdatauv(L, (n + 1) * sizeof *list, 0);
   for (i = 0; i < n; i++) {
     lua_rawgeti(L, 1, (lua_Integer)i + 1);
-    list[i].fd = (int)lua_tointeger(L, -1);
+    list[i].fd = to_fd(lua_tointeger(L, -1));
     list[i].ready = 0;
     lua_pop(L, 1);
   }
   do
     rc = mp_watch(list, n, deadline);
   while (rc == INTERRUPTED && lmp_resume(L));
-  if (rc < 0)
+  if (rc < 0) {
+    for (i = 0; i < n; i++)
+      if (!mp_fd_is_open(list[i].fd))
+        return luaL_error(L, "wait: list[%d] is not an open descriptor",
+                          (int)i + 1);
     return lmp_raise(L, rc, "wait");
+  }
   lua_createtable(L, rc, 0);
   for (i = 0; i < n; i++)
     if (list[i].ready) {

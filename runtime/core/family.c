@@ -111,6 +111,10 @@ int mp__born(struct mp__slot *s, uint64_t *head) {
   struct mp__txn t;
 
   mp__begin(&t);
+  if (mp__load32_acq(&s->life.life) & MP__LIFE_DIED) {
+    mp__abort(&t);
+    return -ESRCH; /* given up while we came */
+  }
   mp__set(&t, &s->state, MP_RUNNING);
   if (!head)
     mp__set(&t, &s->flags, s->flags | MP__PROC_BLIND);
@@ -174,12 +178,20 @@ int mp__slot_verify(struct mp__slot *s) {
 
 /* Entering */
 
-static void slot_init(struct mp__slot *s, uint64_t type) {
-  uint64_t gen = s->gen;
+/* Until the transaction is in, the seat is in the list of free ones: what a
+ * death here leaves behind keeps its place there (next_free) and its life's
+ * number. */
+static void slot_init(struct mp__slot *s) {
+  const size_t gen = offsetof(struct mp__slot, gen);
+  const size_t state = offsetof(struct mp__slot, state);
+  const size_t next = offsetof(struct mp__slot, next_free);
 
-  memset(s, 0, sizeof *s);
-  s->gen = gen ? gen : 1;
-  s->obj.type = type;
+  memset(s, 0, gen);
+  memset((char *)s + state, 0, next - state);
+  memset(s->name, 0, sizeof s->name);
+  memset(s->ident, 0, sizeof s->ident);
+  if (s->gen == 0)
+    s->gen = 1;
 }
 
 #define SEATS_AT_ONCE 16384 /* bytes of the table backed at a time */
@@ -223,7 +235,7 @@ int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
   mp__set(t, &h->serial, serial);
   /* The words that a scan reads are journalled, so that it sees a seat that
    * is taken only when it is whole. */
-  slot_init(s, MP_TYPE_NONE);
+  slot_init(s);
   mp__set(t, &s->obj.type, (uint64_t)MP_TYPE_PROC | serial << 8);
   *out = s;
   return 0;
@@ -359,10 +371,20 @@ int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
   return 1;
 }
 
+/* The starter died before the child was there: nobody will sit down, and if a
+ * fork server was just about to fork, that child sees it (mp__born). */
+static void leave_unborn(struct mp__slot *child) {
+  uint32_t unborn = 0;
+
+  if (mp__load32_acq(&child->pid) == 0)
+    (void)mp__cas32_seq(&child->life.life, &unborn, MP__LIFE_DIED);
+}
+
 /* One step, one transaction; 0 when it was the last.  After it the seat may
  * be another's: the last entry to go is often its hold on itself. */
 static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
   if (s->child) {
+    leave_unborn(mp__slot_at(s->child));
     mp__leave_parent(t, mp__slot_at(s->child));
     return 1;
   }

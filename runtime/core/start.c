@@ -55,16 +55,20 @@ int mp__start_prepare(struct mp__slot *s, enum mp_method method) {
   if (rc < 0)
     goto fail;
   s->method = method;
+  /* First into the tree: if we die on the way, who sweeps us finds it there. */
+  mp__set(&t, &s->state, MP_STARTING);
+  into_tree(&t, me, s);
   if (method == MP_FORK)
     rc = mp__ledger_copy(&t, me, s);
   else
     rc = hold_for(&t, s, MP__SLOT_REF(me));
   if (rc == 0)
     rc = hold_for(&t, s, MP__SLOT_REF(s));
-  if (rc < 0)
-    goto fail;
-  mp__set(&t, &s->state, MP_STARTING);
-  into_tree(&t, me, s);
+  if (rc < 0) {
+    mp__abort(&t);
+    mp__start_undo(s);
+    return rc;
+  }
   mp__end(&t);
   MP_FAULT("start.prepared");
   return 0;
@@ -79,11 +83,10 @@ void mp__start_undo(struct mp__slot *s) {
   struct mp__txn t;
 
   mp__begin(&t);
-  mp__set(&t, &s->state, MP_NEW);
-  mp__leave_parent(&t, s);
-  mp__commit(&t);
   while (mp__ledger_step(&t, s))
     mp__commit(&t);
+  mp__set(&t, &s->state, MP_NEW);
+  mp__leave_parent(&t, s);
   if (s->ledger) {
     mp__free(&t, s->ledger);
     mp__set(&t, &s->ledger, 0);
@@ -113,7 +116,8 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   if (mp__start_tie(s, (int)mp__slot_at(s->parent_name)->pid) < 0)
     _exit(1);
   s->tid = s->pid; /* the kernel wrote it */
-  (void)mp__born(s, robust_head);
+  if (mp__born(s, robust_head) < 0)
+    _exit(1);
   MP_FAULT("start.born");
   mp__sys_null_stdin();
 }

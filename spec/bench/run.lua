@@ -1,10 +1,11 @@
 -- luamp run.lua [--quick] [--rounds N] [--list] [pattern...]
 --
 -- Runs the workloads whose names match a pattern (without one, all that are
--- not marked `todo`): each side is a program of its own, and the sides take turns (A B C A B C ...), since
--- only what was measured side by side can be compared.  Prints the medians as
--- a table and writes everything to build/bench/result.json.  Figures never
--- fail a run; a side of ours that does not work does.
+-- not marked `todo`): each side is a program of its own, and the sides take
+-- turns (A B C A B C ...), since only what was measured side by side can be
+-- compared.  Prints the medians as a table and writes everything to
+-- build/bench/result.json.  Figures never fail a run; a side of ours that does
+-- not work does.
 
 local dir = arg[0]:match("^(.*)/") or "."
 package.path = dir .. "/?.lua;" .. package.path

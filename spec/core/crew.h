@@ -61,13 +61,25 @@ static inline void crew_start(struct crew *c, int (*run)(void *arg),
   }
 }
 
+/* A thread is over for the family a moment before the thread itself is. */
+static inline void crew_thread_gone(mp_ref p) {
+  const struct mp__slot *s = mp__at(MP_REF_ID(p));
+  int tid = (int)mp__load32_acq(&s->tid);
+
+  while (mp__sys_tgkill(getpid(), tid, 0) == 0)
+    (void)usleep(100);
+}
+
 static inline void crew_join(struct crew *c) {
   int64_t deadline = in_ms(CREW_SECONDS * 1000);
   int code = -1;
   int i;
 
   for (i = 0; i < c->n; i++) {
-    CHECK_EQ(mp_proc_join(c->proc[i], deadline), 0);
+    if (!CHECK_EQ(mp_proc_join(c->proc[i], deadline), 0))
+      continue;
+    if (c->threads)
+      crew_thread_gone(c->proc[i]);
     CHECK_EQ(mp_proc_exitcode(c->proc[i], &code), 1);
     CHECK_EQ(code, 0);
     mp_ref_close(&c->proc[i]);

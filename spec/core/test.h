@@ -179,6 +179,8 @@ static inline int test_one(const struct test *t) {
   }
   if (WIFSIGNALED(status))
     printf("%s: failed: killed by signal %d\n", t->name, WTERMSIG(status));
+  else if (WEXITSTATUS(status) > 1)
+    printf("%s: failed: status %d\n", t->name, WEXITSTATUS(status));
   return status == 0;
 }
 

@@ -1,0 +1,239 @@
+/* crash_test.c -- a process is killed at each named fault point, at its n-th
+ * passage, in the middle of everything that the core does.
+ *
+ * Needs a core that was built with MP_FAULTS.  The names are read from the
+ * sources, so that a new point cannot be forgotten.
+ */
+#include "../core/joiner.h"
+
+#define SOURCES "runtime/core"
+#define SECONDS 5 /* a survivor may need this long at most, for all it does */
+
+static char names[100][40];
+static int nnames;
+
+static void note(const char *line) {
+  const char *at = strstr(line, "MP_FAULT(\"");
+  size_t len;
+  int i;
+
+  if (!at)
+    return;
+  at += strlen("MP_FAULT(\"");
+  len = strcspn(at, "\"");
+  REQUIRE(len < sizeof names[0]);
+  for (i = 0; i < nnames; i++)
+    if (strncmp(names[i], at, len) == 0 && names[i][len] == '\0')
+      return;
+  REQUIRE(nnames < 100);
+  memcpy(names[nnames++], at, len);
+}
+
+static void read_names(void) {
+  DIR *dir = opendir(SOURCES);
+  struct dirent *d;
+  char line[400], path[400];
+
+  REQUIRE(dir != NULL);
+  while ((d = readdir(dir)) != NULL) {
+    size_t n = strlen(d->d_name);
+    FILE *f;
+
+    if (n < 2 || strcmp(d->d_name + n - 2, ".c") != 0)
+      continue;
+    (void)snprintf(path, sizeof path, SOURCES "/%s", d->d_name);
+    f = fopen(path, "r");
+    REQUIRE(f != NULL);
+    while (fgets(line, sizeof line, f))
+      note(line);
+    (void)fclose(f);
+  }
+  (void)closedir(dir);
+}
+
+/* The victim: all that the core does, once or twice. */
+
+static mp_ref a, b;
+static char bytes[20000];
+
+static void messages(void) {
+  mp_ref c, d, refs[2];
+  int64_t end = in_ms(2000);
+  int i;
+
+  if (mp_pipe_open(&c, &d, 0) < 0)
+    return;
+  refs[0] = c;
+  refs[1] = d;
+  for (i = 0; i < 3; i++) {
+    (void)send_bytes(a, "short", 5, end);
+    (void)send_bytes(a, bytes, sizeof bytes, end);
+    (void)send_refs(a, "refs", 4, refs, 2, end);
+    (void)recv_bytes(b, bytes, sizeof bytes, end);
+    (void)recv_bytes(b, bytes, sizeof bytes, end);
+    (void)recv_bytes(b, bytes, sizeof bytes, end);
+  }
+  for (i = 0; i < 12; i++) /* over a segment's end */
+    (void)send_bytes(a, bytes, 900, end);
+  for (i = 0; i < 12; i++)
+    (void)recv_bytes(b, bytes, sizeof bytes, end);
+  (void)send_refs(c, "refs", 4, &a, 1, end);
+  mp_ref_close(&c);
+  mp_ref_close(&d); /* with a message in it */
+}
+
+static void descriptors(void) {
+  mp_ref f, g;
+  int fd = mp_pipe_fd(b);
+
+  (void)send_bytes(a, "ring", 4, in_ms(2000));
+  (void)recv_bytes(b, bytes, sizeof bytes, in_ms(2000));
+  mp_fd_close(fd);
+  if (mp_fd_share(1, &f) == 0 && mp_fd_share(2, &g) == 0) {
+    mp_ref_close(&f);
+    mp_fd_close(mp_fd_get(g));
+    mp_ref_close(&g);
+  }
+  if (mp_fd_share(1, &f) == 0)
+    mp_ref_close(&f);
+}
+
+/* A child that runs, and one that is killed; 1 if one did not as it ought. */
+static int child(enum mp_method how) {
+  int bad = 0, code = 0;
+  mp_ref p;
+
+  if (start_plan(&p, how, 'e', 7, NULL, 0) < 0) {
+    mp_ref_close(&p);
+    return 1;
+  }
+  bad |= mp_proc_join(p, MP_FOREVER) < 0;
+  bad |= !mp_proc_exitcode(p, &code) || code != 7;
+  mp_ref_close(&p);
+  if (start_plan(&p, how, 'w', 0, NULL, MP_PROC_DAEMON) < 0) {
+    mp_ref_close(&p);
+    return 1;
+  }
+  bad |= mp_proc_signal(p, SIGKILL) < 0;
+  bad |= mp_proc_join(p, MP_FOREVER) < 0;
+  mp_ref_close(&p);
+  return bad;
+}
+
+static int scenario(void) {
+  int bad = 0;
+
+  messages();
+  descriptors();
+  bad |= child(MP_FORK);
+  bad |= child(MP_SPAWN);
+  bad |= child(MP_FORKSERVER);
+  bad |= mp_finish() < 0;
+  return bad;
+}
+
+/* The survivor */
+
+/* Those that the victim started, and left behind. */
+static void wait_for_orphans(void) {
+  int64_t end = in_ms(SECONDS * 1000);
+  uint64_t i;
+  int alive;
+
+  do {
+    alive = 0;
+    (void)mp__scan();
+    for (i = 1; i <= MP__HEAD->nslots; i++) {
+      struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+
+      if ((s->obj.type & 0xff) != MP_TYPE_PROC || s == mp__me() ||
+          s->flags & MP__PROC_SWEPT || s->state < MP_STARTING)
+        continue;
+      if (!mp__slot_verify(s))
+        alive++;
+    }
+    if (alive)
+      (void)usleep(1000);
+  } while (alive && mp_now() < end);
+  CHECK_EQ(alive, 0);
+}
+
+static void look(void) {
+  int64_t n, end = in_ms(1000);
+
+  CHECK_EQ(send_bytes(a, "end", 3, end), 0);
+  do
+    n = recv_bytes(b, bytes, sizeof bytes, end);
+  while (n >= 0 && (n != 3 || memcmp(bytes, "end", 3) != 0));
+  CHECK_EQ(n, 3);
+  CHECK_EQ(send_bytes(b, bytes, sizeof bytes, end), 0);
+  CHECK_EQ(recv_bytes(a, bytes, sizeof bytes, end), sizeof bytes);
+  descriptors();
+  CHECK(mp_now() < end);
+}
+
+/* 1 if somebody was killed at the point. */
+static int crash(const char *name, int n, const struct check_use *use) {
+  char spec[60];
+  int code = -1, rc;
+  mp_ref p;
+
+  (void)snprintf(spec, sizeof spec, "%s:%d", name, n);
+  test_name = spec;
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_proc_open(&p, "victim", 0) == 0);
+  REQUIRE(setenv("MP_CRASH", "none:1", 1) == 0);
+  rc = mp_proc_fork(p);
+  REQUIRE(rc >= 0);
+  if (rc == 0) {
+    (void)setenv("MP_CRASH", spec, 1);
+    mp_exit(scenario());
+  }
+  CHECK_EQ(mp_proc_join(p, in_ms(SECONDS * 1000)), 0);
+  CHECK_EQ(mp_proc_exitcode(p, &code), 1);
+  CHECK(code == 0 || code == 1 || code == -SIGKILL);
+  mp_ref_close(&p);
+  wait_for_orphans();
+  look();
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+  CHECK(check_same(spec, use));
+  if (getenv("TEST_VERBOSE"))
+    printf("%s: code %d\n", spec, code);
+  return code != 0;
+}
+
+TEST_LIMIT(a_crash_at_every_point, 120) {
+  static const int passages[] = {1, 2, 3, 10, 40, 150, 500};
+  const char *self = test_name;
+  struct check_use use;
+  unsigned k;
+  int i;
+
+  read_names();
+  CHECK(nnames > 10);
+  REQUIRE(mp_enter() == 0);
+  CHECK(check_arena("at first", &use));
+  for (i = 0; i < nnames && test_failures == 0; i++)
+    for (k = 0; k < sizeof passages / sizeof *passages; k++) {
+      int killed = crash(names[i], passages[k], &use);
+
+      /* What a dead server does is done by the next, and seen by nobody. */
+      if (k == 0 && strncmp(names[i], "server.", 7) != 0)
+        CHECK(killed);
+      if (!killed)
+        break;
+    }
+  test_name = self;
+  check_leave();
+}
+
+/* Without a crash the scenario comes through, and leaves nothing. */
+TEST(no_crash) {
+  struct check_use use;
+
+  REQUIRE(mp_enter() == 0);
+  CHECK(check_arena("at first", &use));
+  CHECK_EQ(crash("none", 1, &use), 0);
+  check_leave();
+}
