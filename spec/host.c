@@ -139,6 +139,7 @@ static int host_limit(lua_State *L) {
 static lua_State *signal_state;
 static volatile sig_atomic_t pending[SIGNALS];
 static const char handler[SIGNALS]; /* registry keys */
+static int watchdog; /* the alarm rings every few seconds */
 
 static void run_handlers(lua_State *L, lua_Debug *ar) {
   int sig;
@@ -156,7 +157,7 @@ static void run_handlers(lua_State *L, lua_Debug *ar) {
 }
 
 static void on_signal(int sig) {
-  if (sig == SIGALRM && pending[sig]) {
+  if (sig == SIGALRM && pending[sig] && watchdog) {
     /* The watchdog barked before and Lua has not heard it: a call hangs. */
     (void)!write(2, HUNG, sizeof HUNG - 1);
     (void)signal(sig, SIG_DFL);
@@ -217,6 +218,7 @@ static int host_alarm(lua_State *L) {
   double every = luaL_optnumber(L, 2, 0);
   struct itimerval t;
 
+  watchdog = every >= 1;
   t.it_value.tv_sec = (time_t)s;
   t.it_value.tv_usec = (suseconds_t)((s - (double)(time_t)s) * 1e6);
   t.it_interval.tv_sec = (time_t)every;

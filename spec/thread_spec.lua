@@ -49,10 +49,9 @@ describe("a thread", function()
         function() while true do end end,
         function() while true do pcall(function() while true do end end) end end,
         function()
-          local function again()
-            return xpcall(function() while true do end end, again)
+          while true do
+            xpcall(function() while true do end end, debug.traceback)
           end
-          while true do again() end
         end,
         function() coroutine.wrap(function() while true do end end)() end,
         function()
@@ -98,17 +97,22 @@ describe("a thread", function()
   end)
 
   it("that is interrupted gets an error that it may catch", function()
-    local p <close> = running(function(b)
-      local ok, why = pcall(function() while true do end end)
-      local ok2, why2 = pcall(b.recv, b)
+    local a, b = mp.Pipe()
+    local p <close> = ctx.Process(function()
+      local ok, why = pcall(function()
+        b:send(1)
+        while true do end
+      end)
+      local ok2, why2 = pcall(function()
+        b:send(2)
+        b:recv()
+      end)
       return ok, why, ok2, why2
-    end)
-    p:interrupt()
-    host.sleep(0.05) -- either of the two waits may be hit first
-    helper.eventually(function()
+    end):start()
+    for i = 1, 2 do
+      assert.equal(i, a:recv())
       p:interrupt()
-      return p:join(0.05)
-    end)
+    end
     local ok, why, ok2, why2 = p:result()
     assert.is_false(ok)
     assert.is_false(ok2)

@@ -395,6 +395,18 @@ describe("event loops:", function()
     end
   end)
 
+  -- What a loop does.  A ring may come late, when another look has found the
+  -- message already, so a loop must expect "timeout".
+  local function hear(conn)
+    while true do
+      local ready = socket.select({ conn }, nil, LONG)
+      if #ready == 0 then return nil, "select heard nothing" end
+      assert.equal(conn, ready[1])
+      local value, reason = conn:recv(0)
+      if reason ~= "timeout" then return value, reason end
+    end
+  end
+
   for _, method in ipairs(METHODS) do
     with(socket, "luasocket", "luasocket's select (" .. method .. ")",
       function()
@@ -407,10 +419,7 @@ describe("event loops:", function()
           end
         end, b)
         for i = 1, 50 do
-          local ready = socket.select({ a }, nil, LONG)
-          assert.equal(a, ready[1])
-          assert.equal(i, a:recv(0))
-          assert.same({}, (socket.select({ a }, nil, 0)))
+          assert.equal(i, hear(a))
           a:send(i)
         end
       end)
@@ -465,10 +474,10 @@ describe("event loops:", function()
     watch:start("r", function(err)
       assert.is_nil(err)
       local value, reason = a:recv(0)
-      if reason then
-        watch:close()
-      else
+      if not reason then
         got[#got + 1] = value
+      elseif reason ~= "timeout" then
+        watch:close()
       end
     end)
     local _order, orders = mp.Pipe()
@@ -494,12 +503,12 @@ describe("event loops:", function()
           end, b, orders)
           b:close()
           assert.equal("ready", a:recv(LONG))
-          assert.same({}, (socket.select({ a }, nil, 0)))
+          a:fileno() -- the loop knows it before the end
           if way == "returns" then order:send(1) else child:kill() end
-          local took, ready = elapsed(socket.select, { a }, nil, LONG)
-          assert.equal(a, ready[1])
+          local took, value, reason = elapsed(hear, a)
+          assert.is_nil(value)
+          assert.equal("closed", reason)
           assert.is_true(took < PROMPT, took)
-          assert.same({ nil, "closed" }, { a:recv(0) })
         end)
     end
   end

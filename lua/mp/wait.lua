@@ -16,6 +16,24 @@ local function descriptor(item)
   return nil
 end
 
+local function descriptors(list)
+  local fds = {}
+  for i = 1, #list do
+    local ok, fd = pcall(descriptor, list[i])
+    if not ok then error(("wait: list[%d]: %s"):format(i, fd), 3) end
+    fds[i] = fd or error(
+      ("wait: list[%d] (a %s) cannot be waited for"):format(i, type(list[i])),
+      3)
+  end
+  return fds
+end
+
+--- A pipe's descriptor may ring late, when the message is taken already.
+local function is_ready(item)
+  if type(item) == "userdata" and item.readable then return item:poll() end
+  return true
+end
+
 --- Wait until at least one of the items is ready.
 --- A connection is ready when `recv` would not block, a process when it has
 --- ended, a descriptor when it is readable.
@@ -26,17 +44,16 @@ function wait.wait(list, timeout)
   if type(list) ~= "table" then
     error("wait: a list was expected, not a " .. type(list), 2)
   end
-  local fds = {}
-  for i = 1, #list do
-    local ok, fd = pcall(descriptor, list[i])
-    if not ok then error(("wait: list[%d]: %s"):format(i, fd), 2) end
-    fds[i] = fd or error(
-      ("wait: list[%d] (a %s) cannot be waited for"):format(i, type(list[i])),
-      2)
+  local from, left = core.now(), timeout
+  while true do
+    local ready = {}
+    for _, index in ipairs(core.wait(descriptors(list), left)) do
+      local item = list[index]
+      if is_ready(item) then ready[#ready + 1] = item end
+    end
+    left = timeout and timeout - (core.now() - from)
+    if #ready > 0 or left and left <= 0 then return ready end
   end
-  local ready = core.wait(fds, timeout)
-  for i, index in ipairs(ready) do ready[i] = list[index] end
-  return ready
 end
 
 return wait

@@ -292,6 +292,8 @@ static int lmp_proc_plan(lua_State *L) {
     ok = lmp_unpack(L, m->data + sizeof head + head,
                     m->len - sizeof head - head, m->refs, m->nrefs, 0);
   mp_msg_close(m);
+  if (part != 1)
+    mp_proc_drop_plan();
   return ok ? 1 : lua_error(L);
 }
 

@@ -102,8 +102,8 @@ static void life_link(struct mp__slot *s, uint64_t *head, uint32_t tid) {
 
 /* Who the calling thread is; a forked child's parent has said so already. */
 void mp__name_self(struct mp__slot *s) {
-  s->tid = (uint32_t)mp__sys_gettid();
-  s->born = mp__sys_ticks();
+  mp__store32_rlx(&s->tid, (uint32_t)mp__sys_gettid());
+  mp__store64_rlx(&s->born, mp__sys_ticks());
   mp__store32_rel(&s->pid, (uint32_t)mp__sys_getpid());
 }
 
@@ -132,7 +132,7 @@ void mp__unborn(struct mp__slot *s) {
   uint64_t *next = (uint64_t *)(uintptr_t)(s->life.next & ~(uint64_t)1);
   uint64_t *prev = (uint64_t *)(uintptr_t)(s->life.prev & ~(uint64_t)1);
 
-  if (!(s->flags & MP__PROC_BLIND) && next && prev) {
+  if (!(mp__load64_rlx(&s->flags) & MP__PROC_BLIND) && next && prev) {
     next[-1] = s->life.prev;
     prev[1] = s->life.next;
   }
@@ -142,14 +142,15 @@ void mp__unborn(struct mp__slot *s) {
 
 /* Does the process behind the seat exist, by the kernel's word? */
 static int process_exists(struct mp__slot *s) {
+  uint64_t born = mp__load64_rlx(&s->born);
   uint64_t start = 0;
   char state = 0;
 
-  if (mp__sys_procstat((int)s->pid, &state, &start) < 0)
+  if (mp__sys_procstat((int)mp__load32_rlx(&s->pid), &state, &start) < 0)
     return 0;
   if (state == 'Z' || state == 'X')
     return 0;
-  return s->born == 0 || start <= s->born;
+  return born == 0 || start <= born;
 }
 
 int mp__slot_dead(struct mp__slot *s) {
@@ -157,20 +158,24 @@ int mp__slot_dead(struct mp__slot *s) {
 
   if (!(life & MP__LIFE_DIED))
     return 0;
-  return !(s->flags & MP__PROC_GUEST) || !process_exists(s);
+  return !(mp__load64_rlx(&s->flags) & MP__PROC_GUEST) || !process_exists(s);
 }
 
 int mp__slot_verify(struct mp__slot *s) {
+  uint64_t gen = mp__load64_rlx(&s->gen);
   uint32_t life = mp__load32_acq(&s->life.life);
+  uint32_t tid = life & MP__LIFE_TID;
 
   if (life & MP__LIFE_DIED)
     return mp__slot_dead(s);
-  if (s->pid == 0 || s->state == MP_NEW)
+  if (mp__load32_acq(&s->pid) == 0 || mp__load64_rlx(&s->state) == MP_NEW)
     return 0;
   if (process_exists(s))
     return 0;
-  /* The kernel never got to the robust list. */
-  while (!mp__cas32_seq(&s->life.life, &life,
+  /* The kernel never got to the robust list.  The seat may have been swept
+   * and taken meanwhile: the next one's life is not ours to end. */
+  while (mp__load64_acq(&s->gen) == gen && (life & MP__LIFE_TID) == tid &&
+         !mp__cas32_seq(&s->life.life, &life,
                         MP__LIFE_DIED | (life & MP__LIFE_WAITERS)))
     ;
   return 1;
@@ -180,18 +185,16 @@ int mp__slot_verify(struct mp__slot *s) {
 
 /* Until the transaction is in, the seat is in the list of free ones: what a
  * death here leaves behind keeps its place there (next_free) and its life's
- * number. */
+ * number.  Others may be looking at it: see scan. */
 static void slot_init(struct mp__slot *s) {
-  const size_t gen = offsetof(struct mp__slot, gen);
-  const size_t state = offsetof(struct mp__slot, state);
-  const size_t next = offsetof(struct mp__slot, next_free);
+  uint64_t *word = (uint64_t *)(void *)s;
+  uint64_t *end = word + sizeof *s / sizeof *word;
 
-  memset(s, 0, gen);
-  memset((char *)s + state, 0, next - state);
-  memset(s->name, 0, sizeof s->name);
-  memset(s->ident, 0, sizeof s->ident);
+  for (; word < end; word++)
+    if (word != &s->gen && word != &s->next_free)
+      mp__store64_rlx(word, 0);
   if (s->gen == 0)
-    s->gen = 1;
+    mp__store64_rlx(&s->gen, 1);
 }
 
 #define SEATS_AT_ONCE 16384 /* bytes of the table backed at a time */
@@ -383,6 +386,10 @@ static void leave_unborn(struct mp__slot *child) {
 /* One step, one transaction; 0 when it was the last.  After it the seat may
  * be another's: the last entry to go is often its hold on itself. */
 static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
+  if (s->plan) { /* it never came to take it up */
+    mp__drop_word(t, &s->plan);
+    return 1;
+  }
   if (s->child) {
     leave_unborn(mp__slot_at(s->child));
     mp__leave_parent(t, mp__slot_at(s->child));
@@ -396,8 +403,9 @@ static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
 }
 
 static int to_sweep(struct mp__slot *s) {
-  return (s->obj.type & 0xff) == MP_TYPE_PROC && !(s->flags & MP__PROC_SWEPT) &&
-         s->state >= MP_STARTING && mp__slot_dead(s);
+  return (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC &&
+         !(mp__load64_rlx(&s->flags) & MP__PROC_SWEPT) &&
+         mp__load64_rlx(&s->state) >= MP_STARTING && mp__slot_dead(s);
 }
 
 void mp__sweep(struct mp__slot *s) {
@@ -433,14 +441,17 @@ static int time_to_verify(int64_t now) {
 static int scan(int verify) {
   uint64_t n = mp__load64_rlx(&MP__HEAD->nslots);
   struct mp__slot *s;
+  uint64_t flags;
   int found_dead = 0;
   uint64_t i;
 
   for (i = 1; i <= n; i++) {
     s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
-    if (s->state < MP_STARTING || s->flags & MP__PROC_SWEPT)
+    flags = mp__load64_rlx(&s->flags);
+    if (mp__load64_rlx(&s->state) < MP_STARTING || flags & MP__PROC_SWEPT)
       continue;
-    if ((verify || s->flags & MP__PROC_BLIND) && (s->obj.type & 0xff) == MP_TYPE_PROC)
+    if ((verify || flags & MP__PROC_BLIND) &&
+        (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC)
       (void)mp__slot_verify(s);
     if (to_sweep(s)) {
       mp__sweep(s);

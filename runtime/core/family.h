@@ -117,6 +117,7 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
 /* Outside of any transaction. */
+void mp__leave_pipes(void);
 void mp__collect(void); /* take the garbage apart */
 int mp__scan(void);     /* sweep what has died; the number of them */
 void mp__sweep(struct mp__slot *s);

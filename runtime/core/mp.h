@@ -198,6 +198,7 @@ int mp_proc_fd(mp_ref p);
  * once, by the starter (plan) and by the child (answer). */
 int mp_proc_set_plan(mp_ref p, const struct mp_out *out);
 int mp_proc_plan(mp_ref p, struct mp_msg *m);
+void mp_proc_drop_plan(void); /* the caller's own, once it has it */
 int mp_proc_set_answer(mp_ref p, const struct mp_out *out);
 int mp_proc_answer(mp_ref p, struct mp_msg *m);
 

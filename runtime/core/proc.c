@@ -189,6 +189,18 @@ int mp_proc_plan(mp_ref p, struct mp_msg *m) {
   return view_parcel(&slot_of(p)->plan, m);
 }
 
+/* Taken up: what it names is held by whoever runs it now. */
+void mp_proc_drop_plan(void) {
+  struct mp__slot *me = mp__me();
+  struct mp__txn t;
+
+  mp__begin(&t);
+  if (me->plan)
+    mp__drop_word(&t, &me->plan);
+  mp__end(&t);
+  mp__collect();
+}
+
 int mp_proc_set_answer(mp_ref p, const struct mp_out *out) {
   return keep_parcel(&slot_of(p)->answer, out);
 }

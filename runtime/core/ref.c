@@ -181,6 +181,25 @@ int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
   return 0;
 }
 
+/* The caller is about to leave: those who wait at the other ends of its pipes
+ * shall know it from itself, not only when somebody notices its end. */
+void mp__leave_pipes(void) {
+  struct mp__slot *me = mp__me();
+  struct mp__txn t;
+  uint64_t name;
+  uint64_t i;
+
+  for (i = 1; i < mp__load64_acq(&me->ledger_len); i++) {
+    mp__begin(&t);
+    name = ((uint64_t *)mp__at(me->ledger))[i];
+    if (name && !(name & MP__ENTRY_FREE) &&
+        mp_ref_type(name) == MP_TYPE_PIPE)
+      mp__let(&t, me, name | i << MP_REF_BITS);
+    mp__end(&t);
+  }
+  mp__collect();
+}
+
 /* The public face */
 
 int mp_ref_dup(mp_ref name, mp_ref *held) {
@@ -244,7 +263,7 @@ enum mp_type mp_ref_type(mp_ref ref) {
 /* An end of a pipe, a process, ... has lost its last holder: whoever waits
  * for it to act must look again. */
 void mp__gone(uint64_t name) {
-  if ((obj_of(name)->type & 0xff) == MP_TYPE_PIPE)
+  if ((mp__load64_rlx(&obj_of(name)->type) & 0xff) == MP_TYPE_PIPE)
     mp__pipe_gone(name);
 }
 

@@ -11,11 +11,11 @@
 static _Thread_local int budget = BUDGET_MAX;
 
 static int may_spin(void) {
-  static int cpus; /* the same whoever writes it */
+  static uint32_t cpus; /* the same whoever writes it */
 
-  if (cpus == 0)
-    cpus = mp__sys_affinity();
-  return (int)mp__load32_rlx(&MP__HEAD->spinning) < cpus - 1;
+  if (mp__load32_rlx(&cpus) == 0)
+    mp__store32_rlx(&cpus, (uint32_t)mp__sys_affinity());
+  return mp__load32_rlx(&MP__HEAD->spinning) + 1 < mp__load32_rlx(&cpus);
 }
 
 int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {

@@ -49,7 +49,7 @@ for method, n in pairs{fork = 1500, spawn = 500, forkserver = 2000} do
     return start_join(method, n)
   end
   workload["start_join_" .. method .. "_bigparent"] = function()
-    return start_join_bigparent(method, method == "fork" and 50 or n)
+    return start_join_bigparent(method, method == "fork" and 20 or n)
   end
 end
 
@@ -98,7 +98,7 @@ local function echo(conn, n)
 end
 
 function workload.pipe_pingpong()
-  local n = count(400000)
+  local n = count(200000)
   local ours, theirs = mp.Pipe()
   local p = mp.Process(echo, theirs, WARMUPS + n)
   p:start()
@@ -137,19 +137,19 @@ local function throughput(method, value, n)
 end
 
 function workload.pipe_throughput_small()
-  return throughput("", REC, 1000000)
+  return throughput("", REC, 600000)
 end
 
 function workload.pipe_throughput_int()
-  return throughput("", 1, 1500000)
+  return throughput("", 1, 800000)
 end
 
 function workload.pipe_throughput_1m()
-  return throughput("_bytes", ("x"):rep(MIB), 8000)
+  return throughput("_bytes", ("x"):rep(MIB), 4000)
 end
 
 function workload.pipe_throughput_1m_obj()
-  return throughput("", ("x"):rep(MIB), 8000)
+  return throughput("", ("x"):rep(MIB), 4000)
 end
 
 -- encode and decode ----------------------------------------------------------

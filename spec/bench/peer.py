@@ -118,10 +118,10 @@ def sender_bytes(conn, value, n):
         conn.send_bytes(value)
 
 
-@workload("pipe_throughput_small", sender, "recv", REC, 100000)
-@workload("pipe_throughput_int", sender, "recv", 1, 100000)
-@workload("pipe_throughput_1m", sender_bytes, "recv_bytes", b"x" * MIB, 1000)
-@workload("pipe_throughput_1m_obj", sender, "recv", b"x" * MIB, 400)
+@workload("pipe_throughput_small", sender, "recv", REC, 60000)
+@workload("pipe_throughput_int", sender, "recv", 1, 60000)
+@workload("pipe_throughput_1m", sender_bytes, "recv_bytes", b"x" * MIB, 600)
+@workload("pipe_throughput_1m_obj", sender, "recv", b"x" * MIB, 250)
 def throughput(send, recv, value, n):
     n = count(n)
     reader, writer = mp.Pipe(False)

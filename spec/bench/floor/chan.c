@@ -34,7 +34,7 @@ static double pingpong_word(void) {
   double begin = 0;
   pid_t pid;
 
-  p->n = WARMUPS + floor_count(1500000);
+  p->n = WARMUPS + floor_count(500000);
   pid = floor_child(word_echo, p);
   for (long i = 1; i <= p->n; i++) {
     if (i == WARMUPS + 1)
@@ -208,7 +208,7 @@ static double pipe_rate(size_t len, long n) {
 }
 
 static double small_ring(void) {
-  return ring_rate(REC_LEN, 4000000);
+  return ring_rate(REC_LEN, 2000000);
 }
 
 static double small_pipes(void) {
@@ -216,7 +216,7 @@ static double small_pipes(void) {
 }
 
 static double int_ring(void) {
-  return ring_rate(INT_LEN, 4000000);
+  return ring_rate(INT_LEN, 2000000);
 }
 
 static double int_pipes(void) {
@@ -224,7 +224,7 @@ static double int_pipes(void) {
 }
 
 static double mib_ring(void) {
-  return ring_rate(MIB, 6000);
+  return ring_rate(MIB, 4000);
 }
 
 static double queue_64k(void) {

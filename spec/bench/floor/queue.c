@@ -110,7 +110,7 @@ static pid_t join_team(struct team *t, int self, long share,
 
 static double queue_rate(int p, int c, size_t len) {
   struct team *t = floor_shared(sizeof *t);
-  long total = floor_count(2000000) / (p * c) * (p * c);
+  long total = floor_count(1000000) / (p * c) * (p * c);
   pid_t pid[MEMBERS];
   double begin, end = 0;
 
@@ -170,7 +170,7 @@ static double q_pingpong(void) {
   long warm = 500;
   pid_t pid;
 
-  q->n = warm + floor_count(800000);
+  q->n = warm + floor_count(200000);
   pid = floor_child(echo, q);
   for (long i = 0; i < q->n; i++) {
     if (i == warm)

@@ -142,7 +142,7 @@ static double start_fork(void) {
 static double start_fork_big(void) {
   host_state();
   hold_gib();
-  return rate(fork_once, 60);
+  return rate(fork_once, 20);
 }
 
 static double start_spawn(void) {

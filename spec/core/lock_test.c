@@ -1,0 +1,186 @@
+/* lock_test.c -- the core's own lock: one at a time, and never lost. */
+#include "crew.h"
+
+struct shared {
+  struct mp__lock lock;
+  uint32_t in;    /* how many are inside */
+  uint64_t count; /* under the lock */
+  uint64_t taken; /* how often it was taken from a dead one */
+};
+
+static struct shared *shared;
+static uint64_t at;
+
+static void found(struct check_use *use) {
+  struct mp__txn t;
+
+  REQUIRE(mp_enter() == 0);
+  CHECK(check_arena("at first", use));
+  mp__begin(&t);
+  REQUIRE(mp__alloc(&t, sizeof *shared, &at) == 0);
+  mp__end(&t);
+  shared = mp__at(at);
+  memset(shared, 0, sizeof *shared);
+}
+
+static void leave(const struct check_use *use) {
+  struct mp__txn t;
+
+  mp__begin(&t);
+  mp__free(&t, at);
+  mp__end(&t);
+  CHECK(check_same("in the end", use));
+  check_leave();
+}
+
+static int count_up(void *arg) {
+  int i, n = (int)(uintptr_t)arg;
+
+  for (i = 0; i < n; i++) {
+    (void)mp__lock_take(&shared->lock);
+    MUST(mp__add32_seq(&shared->in, 1) == 0);
+    shared->count++;
+    MUST(mp__add32_seq(&shared->in, (uint32_t)-1) == 1);
+    mp__lock_drop(&shared->lock);
+  }
+  return 0;
+}
+
+TWICE(one_at_a_time) {
+  struct crew crew = {.threads = threads};
+  struct check_use use;
+  int i;
+
+  found(&use);
+  for (i = 0; i < 4; i++)
+    crew_start(&crew, count_up, (void *)20000);
+  crew_join(&crew);
+  CHECK_EQ(shared->count, 80000);
+  CHECK_EQ(shared->lock.word, 0);
+  leave(&use);
+}
+
+/* Each dies with the lock in its hand. */
+static int take_and_die(void *arg) {
+  (void)arg;
+  if (mp__lock_take(&shared->lock))
+    shared->taken++;
+  shared->count++;
+  (void)raise(SIGKILL);
+  return 1;
+}
+
+TEST(taken_from_the_dead_one_after_the_other) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  int64_t start;
+  int i;
+
+  found(&use);
+  start = mp_now();
+  for (i = 0; i < 10; i++)
+    crew_start(&crew, take_and_die, NULL);
+  for (i = 0; i < 10; i++) {
+    CHECK_EQ(mp_proc_join(crew.proc[i], in_ms(2000)), 0);
+    mp_ref_close(&crew.proc[i]);
+  }
+  CHECK_EQ(mp__lock_take(&shared->lock), 1);
+  mp__lock_drop(&shared->lock);
+  CHECK_EQ(shared->count, 10);
+  CHECK_EQ(shared->taken, 9);
+  CHECK_EQ(mp__lock_take(&shared->lock), 0);
+  mp__lock_drop(&shared->lock);
+  CHECK(mp_now() - start < 1000000000);
+  leave(&use);
+}
+
+/* A dead one's seat is another's by now: the lock is not taken for his. */
+TEST(taken_from_one_whose_seat_is_used_again) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  mp_ref p[3];
+  int i;
+
+  found(&use);
+  crew_start(&crew, take_and_die, NULL);
+  CHECK_EQ(mp_proc_join(crew.proc[0], in_ms(2000)), 0);
+  mp_ref_close(&crew.proc[0]);
+  CHECK(check_arena("after the sweep", NULL));
+  for (i = 0; i < 3; i++)
+    CHECK_EQ(mp_proc_open(&p[i], NULL, 0), 0);
+  CHECK_EQ(mp__lock_take(&shared->lock), 1);
+  mp__lock_drop(&shared->lock);
+  for (i = 0; i < 3; i++)
+    mp_ref_close(&p[i]);
+  leave(&use);
+}
+
+static int hold_and_stop(void *arg) {
+  (void)arg;
+  (void)mp__lock_take(&shared->lock);
+  mp__store32_seq(&shared->in, 1);
+  (void)raise(SIGSTOP);
+  mp__store32_seq(&shared->in, 0);
+  mp__lock_drop(&shared->lock);
+  return 0;
+}
+
+static int take_one(void *arg) {
+  (void)arg;
+  MUST(mp__lock_take(&shared->lock) == 0);
+  MUST(mp__load32_seq(&shared->in) == 0);
+  mp__lock_drop(&shared->lock);
+  return 0;
+}
+
+TEST(one_that_is_stopped_is_not_taken_for_dead) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+
+  found(&use);
+  crew_start(&crew, hold_and_stop, NULL);
+  while (mp__load32_seq(&shared->in) == 0)
+    (void)usleep(100);
+  crew_start(&crew, take_one, NULL);
+  (void)usleep(100000);
+  CHECK_EQ(mp__load32_seq(&shared->in), 1);
+  CHECK_EQ(mp_proc_signal(crew.proc[0], SIGCONT), 0);
+  crew_join(&crew);
+  leave(&use);
+}
+
+/* Killed at random while they take and drop it: the count never goes back and
+ * the lock always goes on. */
+static int for_ever(void *arg) {
+  (void)arg;
+  for (;;)
+    if (count_up((void *)1000000))
+      mp__store32_seq(&shared->in, 0); /* one died inside */
+}
+
+TEST(killed_at_random) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  int i, k;
+
+  found(&use);
+  for (i = 0; i < 30; i++) {
+    uint64_t before;
+
+    for (k = 0; k < 3; k++)
+      crew_start(&crew, for_ever, NULL);
+    (void)usleep((useconds_t)(1000 + i * 100));
+    for (k = 0; k < 3; k++) {
+      before = mp__load64_rlx(&shared->count);
+      CHECK_EQ(mp_proc_signal(crew.proc[k], SIGKILL), 0);
+      CHECK_EQ(mp_proc_join(crew.proc[k], in_ms(1000)), 0);
+      CHECK(mp__load64_rlx(&shared->count) >= before);
+      mp_ref_close(&crew.proc[k]);
+    }
+    crew.n = 0;
+    (void)mp__lock_take(&shared->lock);
+    mp__store32_seq(&shared->in, 0);
+    mp__lock_drop(&shared->lock);
+  }
+  leave(&use);
+}
