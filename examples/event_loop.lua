@@ -1,35 +1,38 @@
--- A connection in an event loop: luv waits for its descriptor.
+-- A connection in somebody else's event loop: luv's, beside a timer.
 local mp = require "mp"
 
-local found, uv = pcall(require, "luv")
+local found, luv = pcall(require, "luv")
 if not found then
-  print("luv is not installed (Debian: lua-luv)")
+  print("luv is not installed (Debian: lua-luv); nothing to show")
   return
 end
 
-local reader, writer = mp.Pipe(false)
+local here, there = mp.Pipe()
 
 mp.Process(function()
-  reader:close()
-  for i = 1, 3 do writer:send("message " .. i) end
+  for n = 1, 5 do there:send { n = n, square = n * n } end
+  there:send "done"
 end):start()
-writer:close()
 
-local poll = uv.new_poll(reader:fileno())
-local ticks = uv.new_timer()
-local ticked = 0
-ticks:start(0, 1, function() ticked = ticked + 1 end)
+local ticks, sum = 0, 0
 
-poll:start("r", function()
-  while reader:poll() do
-    local value, reason = reader:recv()
-    if reason then -- the writer is gone
-      poll:stop()
-      ticks:stop()
-      return
-    end
-    print("got", value)
+local timer = luv.new_timer()
+timer:start(0, 5, function() ticks = ticks + 1 end)
+
+-- The descriptor is readable when there is something to receive.
+local watch = luv.new_poll(here:fileno())
+watch:start("r", function()
+  local message, reason = here:recv(0)
+  if reason == "timeout" then return end
+  if message == "done" then
+    watch:close()
+    timer:close()
+  else
+    print(("received %d, square %d"):format(message.n, message.square))
+    sum = sum + message.square
   end
 end)
-uv.run()
-print("the loop went on meanwhile:", ticked > 0)
+
+luv.run()
+print(("sum %d; the timer ran meanwhile: %s"):format(sum, ticks > 0))
+assert(sum == 55)

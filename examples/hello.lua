@@ -1,11 +1,16 @@
--- A process from a closure: no main guard, nothing to pickle.
+-- Start a process, wait for it, take its result.
 local mp = require "mp"
 
-local greeting = "hello"
+local greeting = "Hello"
 
-local p = mp.Process(function(name)
-  print(greeting .. ", " .. name .. ", from " .. mp.current_process().name)
+local function greet(name)
+  -- A closure like any other: `greeting` came along.
+  print(("%s, %s, from process %d"):format(
+    greeting, name, mp.current_process().pid))
   return #name
-end, "world"):start()
+end
 
-print("it returned " .. p:result())
+local process = mp.Process(greet, "world"):start()
+print("letters in the name:", process:result())
+print("exit code:", process.exitcode)
+assert(process.pid ~= mp.current_process().pid)

@@ -1,36 +1,44 @@
--- A pipeline: processes that are stages, joined by pipes.
+-- A pipeline: each stage is a process, each arrow a pipe.
+--
+--   numbers -> square -> only even ones -> sum
 local mp = require "mp"
 
---- The values that arrive, up to the end of the stream.
-local function values(reader)
+-- Iterate over what arrives until the sender has gone.
+local function each(conn)
   return function()
-    return (reader:recv())
+    local value, reason = conn:recv()
+    if not reason then return value end
   end
 end
 
---- A process that passes on what `f` makes of each value.
-local function stage(input, f)
-  local output, writer = mp.Pipe(false)
-  mp.get_context("spawn").Process(function()
-    for value in values(input) do
-      local made = f(value)
-      if made ~= nil then writer:send(made) end
-    end
+-- A process that runs stage(input, emit); returns where its output arrives.
+local function stage(input, work)
+  local reader, writer = mp.Pipe(false)
+  mp.Process(function()
+    reader:close() -- a forked child has this end, too
+    work(input, function(value) writer:send(value) end)
   end):start()
-  input:close() -- the stage holds them now
-  writer:close()
-  return output
+  writer:close() -- only the stage writes: its end is the stream's end
+  if input then input:close() end
+  return reader
 end
 
-local source, feed = mp.Pipe(false)
-local squares = stage(source, function(n) return n * n end)
-local even = stage(squares, function(n)
-  return n % 2 == 0 and n or nil
+local numbers = stage(nil, function(_, emit)
+  for n = 1, 1000 do emit(n) end
 end)
-local text = stage(even, function(n) return ("<%d>"):format(n) end)
 
-for n = 1, 10 do feed:send(n) end
-feed:close() -- the end of the stream runs through all stages
+local squares = stage(numbers, function(input, emit)
+  for n in each(input) do emit(n * n) end
+end)
 
-for s in values(text) do io.write(s, " ") end
-print()
+local even = stage(squares, function(input, emit)
+  for n in each(input) do
+    if n % 2 == 0 then emit(n) end
+  end
+end)
+
+local sum, count = 0, 0
+for n in each(even) do sum, count = sum + n, count + 1 end
+
+print(("%d even squares, sum %d"):format(count, sum))
+assert(count == 500 and sum == 167167000)

@@ -1,122 +1,155 @@
--- Count the words of a real body of text, in one process and in as many as
--- there are CPUs.
+-- Counts the words of real text, once in one process and once with a process
+-- for each CPU.
 --
 --   luamp examples/wordfreq.lua [directory]
 local mp = require "mp"
 
-local LIMIT = 48 * 1024 * 1024 -- bytes of text; a few seconds of work
-local BATCH = 16 -- files to a message
+local MiB = 1024 * 1024
+local CAP = 64 * MiB -- enough to see a difference, and over in seconds
+local BATCH = MiB // 4 -- small, so that no process is left with a lot
+local PLACES = {
+  "/usr/share/doc", "/usr/include", "/usr/share/perl*", "/usr/lib/python3*",
+}
 
---- The lines that a shell command prints.
-local function lines_of(command)
-  local list = {}
-  local pipe <close> = assert(io.popen(command))
-  for line in pipe:lines() do list[#list + 1] = line end
-  return list
+local function seconds()
+  local file <close> = assert(io.open("/proc/uptime"))
+  return file:read("n")
 end
 
---- The largest directory of text that this machine has.
-local function some_text()
-  local largest = lines_of("du -sk /usr/share/doc /usr/include /usr/share/perl "
-    .. "/usr/lib/python3 /usr/share/common-licenses 2>/dev/null | sort -rn")
-  return assert(largest[1], "no text here: name a directory"):match("%s(.*)$")
+local function read(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read("a") or ""
 end
 
---- Paths of plain files, LIMIT bytes of them.
-local function files_of(dir)
-  local files, bytes = {}, 0
-  local found = lines_of("find '" .. dir:gsub("'", "'\\''")
-    .. "' -type f ! -name '*.gz' -size -2048k -printf '%s %p\\n' | sort -k2")
-  for _, line in ipairs(found) do
-    local size, path = line:match("^(%d+) (.*)$")
-    bytes = bytes + size
-    if bytes > LIMIT then break end
-    files[#files + 1] = path
+-- The text files below a directory, CAP bytes at most.  Each is read here
+-- once, so that both counts find it in memory.
+local function text_files(directory)
+  local find <close> = assert(io.popen("find " .. directory ..
+    " -type f -size -4096k ! -name '*.gz' 2>/dev/null | sort"))
+  local files = { bytes = 0 }
+  for path in find:lines() do
+    local text = read(path)
+    local size = text:find("\0", 1, true) and 0 or #text
+    if size > 0 then
+      files[#files + 1] = { path = path, size = size }
+      files.bytes = files.bytes + size
+    end
+    if files.bytes >= CAP then break end
   end
   return files
 end
 
---- Add the words of a file to `counts`.
-local function count_file(counts, path)
-  local file <close> = io.open(path, "rb")
-  local text = file and file:read("a") or ""
-  for word in text:gmatch("%a%a%a+") do
-    word = word:lower()
+-- Add the words of a file to counts.
+local function count_words(path, counts)
+  for word in read(path):lower():gmatch("%a%a%a+") do
     counts[word] = (counts[word] or 0) + 1
   end
 end
 
-local function count_alone(files)
+local function in_one_process(files)
   local counts = {}
-  for _, path in ipairs(files) do count_file(counts, path) end
+  for _, file in ipairs(files) do count_words(file.path, counts) end
   return counts
 end
 
---- What each worker does: take batches until there are no more.
-local function worker(tasks)
-  local counts = {}
-  for batch in function() return (tasks:recv()) end do
-    for _, path in ipairs(batch) do count_file(counts, path) end
-  end
-  return counts
+-- Lists of paths, about BATCH bytes each.
+local function batches(files)
+  return coroutine.wrap(function()
+    local paths, bytes = {}, 0
+    for _, file in ipairs(files) do
+      paths[#paths + 1], bytes = file.path, bytes + file.size
+      if bytes >= BATCH then
+        coroutine.yield(paths)
+        paths, bytes = {}, 0
+      end
+    end
+    coroutine.yield(paths)
+  end)
 end
 
-local function count_together(files, n)
-  local tasks, feeder = mp.Pipe(false) -- all workers read the same end
-  local workers = {}
-  for i = 1, n do
-    workers[i] = mp.Process(function()
-      feeder:close()
-      return worker(tasks)
-    end):start()
+-- What each process runs: take batches until there are no more.
+local function worker(inbox, outbox)
+  local counts = {}
+  for paths in function() return inbox:recv() end do
+    for _, path in ipairs(paths) do count_words(path, counts) end
   end
-  tasks:close() -- the workers have it now
-  for i = 1, #files, BATCH do
-    feeder:send(table.move(files, i, math.min(i + BATCH - 1, #files), 1, {}))
-  end
-  feeder:close() -- the end of the stream is the end of the work
+  outbox:send(counts)
+end
+
+local function in_many_processes(files, n)
+  -- All workers read from one end; each batch goes to whoever is free.
+  local inbox, tasks = mp.Pipe(false)
+  local results, outbox = mp.Pipe(false)
+  for _ = 1, n do mp.Process(worker, inbox, outbox):start() end
+  for paths in batches(files) do tasks:send(paths) end
+  for _ = 1, n do tasks:send(nil) end -- one goodbye each
   local total = {}
-  for _, p in ipairs(workers) do
-    for word, times in pairs(p:result()) do
-      total[word] = (total[word] or 0) + times
+  for _ = 1, n do
+    for word, count in pairs(results:recv()) do
+      total[word] = (total[word] or 0) + count
     end
   end
   return total
 end
 
-local function timed(f, ...)
-  local now = require "mp.core".now
-  local start = now()
-  local result = f(...)
-  return result, now() - start
-end
-
 local function same(a, b)
-  for word, times in pairs(a) do if b[word] ~= times then return false end end
-  for word in pairs(b) do if not a[word] then return false end end
+  for word, count in pairs(a) do
+    if b[word] ~= count then return false end
+  end
+  for word in pairs(b) do
+    if a[word] == nil then return false end
+  end
   return true
 end
 
-local dir = arg[1] or some_text()
-local files = files_of(dir)
-assert(#files > 0, "no files in " .. dir)
-local n = mp.process_cpu_count()
-print(("%d files of %s"):format(#files, dir))
-
-local alone, t1 = timed(count_alone, files)
-local together, tn = timed(count_together, files, n)
-
-local words = {}
-for word in pairs(together) do words[#words + 1] = word end
-table.sort(words, function(a, b)
-  local x, y = together[a], together[b]
-  return x > y or x == y and a < b
-end)
-for i = 1, math.min(10, #words) do
-  print(("%8d %s"):format(together[words[i]], words[i]))
+local function most_frequent(counts)
+  local words = {}
+  for word in pairs(counts) do words[#words + 1] = word end
+  table.sort(words, function(a, b)
+    if counts[a] ~= counts[b] then return counts[a] > counts[b] end
+    return a < b
+  end)
+  return words
 end
-print(("%d different words"):format(#words))
-print(("one process: %.2f s, %d processes: %.2f s, speedup %.2f"):format(
-  t1, n, tn, t1 / tn))
-assert(same(alone, together), "the results differ")
-print("both results are equal")
+
+local function largest()
+  local best = { bytes = -1 }
+  for _, place in ipairs(PLACES) do
+    local files = text_files(place)
+    if files.bytes > best.bytes then best, files.place = files, place end
+    if best.bytes >= CAP then break end
+  end
+  return best, best.place
+end
+
+local function timed(f, ...)
+  local from = seconds()
+  local result = f(...)
+  collectgarbage()
+  return result, math.max(seconds() - from, 0.01)
+end
+
+local cpus = mp.process_cpu_count()
+local files, place
+if arg[1] then
+  place = arg[1]
+  files = text_files("'" .. place:gsub("'", "'\\''") .. "'")
+else
+  files, place = largest()
+end
+print(("%d text files, %.1f MiB below %s"):format(
+  #files, files.bytes / MiB, place))
+
+local alone, alone_took = timed(in_one_process, files)
+local together, together_took = timed(in_many_processes, files, cpus)
+
+local words = most_frequent(together)
+print(("%d different words; the most frequent:"):format(#words))
+for i = 1, math.min(10, #words) do
+  print(("  %-12s %9d"):format(words[i], together[words[i]]))
+end
+print(("one process:   %6.2f s"):format(alone_took))
+print(("%d processes:   %6.2f s"):format(cpus, together_took))
+print(("speedup:       %6.2f"):format(alone_took / together_took))
+print("results equal: " .. tostring(same(alone, together)))
+os.exit(same(alone, together))

@@ -78,16 +78,25 @@ local function finish(process)
   return process:result()
 end
 
-describe("connection:", function()
-  after_each(function()
-    for i, process in ipairs(started) do
-      process:kill()
-      process:join()
-      started[i] = nil
-    end
-    collect()
-  end)
+local function stop_all()
+  for i, process in ipairs(started) do
+    process:kill()
+    process:join()
+    started[i] = nil
+  end
+  collect()
+end
 
+-- Within the test: what it started must be gone before leaks are looked for.
+local plain_it = it
+local function it(title, test)
+  plain_it(title, function()
+    finally(stop_all)
+    test()
+  end)
+end
+
+describe("connection:", function()
   local function each_method(title, test)
     for _, method in ipairs(METHODS) do
       it(title .. " (" .. method .. ")", function() test(method) end)

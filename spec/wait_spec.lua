@@ -44,6 +44,25 @@ local function start(method, f, ...)
   return process
 end
 
+local function stop_all()
+  for i, process in ipairs(started) do
+    process:kill()
+    process:join()
+    started[i] = nil
+  end
+  collectgarbage()
+  collectgarbage()
+end
+
+-- Within the test: what it started must be gone before leaks are looked for.
+local plain_it = it
+local function it(title, test)
+  plain_it(title, function()
+    finally(stop_all)
+    test()
+  end)
+end
+
 local function each_method(title, test)
   for _, method in ipairs(METHODS) do
     it(title .. " (" .. method .. ")", function() test(method) end)
@@ -59,19 +78,7 @@ local function with(library, name, title, test)
   end
 end
 
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-  collectgarbage()
-end
-
 describe("wait:", function()
-  after_each(stop_all)
-
   it("is mp.connection.wait", function()
     assert.equal(mp.wait, mp.connection.wait)
   end)
@@ -303,8 +310,6 @@ describe("wait:", function()
 end)
 
 describe("event loops:", function()
-  after_each(stop_all)
-
   it("fileno is one number while it is open", function()
     local a, b = mp.Pipe()
     local fd = a:fileno()

@@ -70,7 +70,8 @@ struct lmp_box {
   uint32_t generation; /* of the process that holds it */
   enum lmp_box_kind kind;
   unsigned modes;      /* conn: MP_PIPE_READABLE, ... */
-  int fd;              /* a descriptor to poll, made when asked for; -1 */
+  int fd;              /* process: its sentinel, made when asked for; -1 */
+  struct mp_ready ready; /* pipe: its descriptor, made when asked for */
   struct mp_conn conn; /* kind LMP_CONN */
 };
 

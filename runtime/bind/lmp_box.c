@@ -26,6 +26,8 @@ void lmp_box_close(struct lmp_box *b) {
     mp_fd_close(b->fd);
   b->fd = -1;
   if (generation_is_ours)
+    mp_ready_close(&b->ready);
+  if (generation_is_ours)
     mp_ref_close(&b->held);
   b->held = MP_REF_EMPTY;
 }
@@ -73,6 +75,7 @@ struct lmp_box *lmp_box_new(lua_State *L, enum lmp_box_kind kind) {
   b->kind = kind;
   b->modes = 0;
   b->fd = -1;
+  b->ready = MP_READY_EMPTY;
   b->conn = MP_CONN_EMPTY;
   luaL_setmetatable(L, type_names[kind]);
   return b;
@@ -107,7 +110,8 @@ static int adopt(struct lmp_box *b) {
   int rc = mp_ref_adopt(name, b->serial, &b->held);
 
   b->generation = mp_generation();
-  b->fd = -1; /* the parent's number, perhaps closed since */
+  b->fd = -1; /* the parent's numbers, perhaps closed since */
+  b->ready = MP_READY_EMPTY;
   return rc;
 }
 

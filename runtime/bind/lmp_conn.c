@@ -197,11 +197,12 @@ static int recv_msg(lua_State *L, struct lmp_box *b, struct scratch *s,
   int rc;
 
   s->busy = 1; /* a hook may run in lmp_resume */
+  mp_pipe_look(b->held, &b->ready);
   do
     rc = mp_pipe_recv(b->held, &s->msg, s->bytes, deadline);
   while (rc == INTERRUPTED && lmp_resume(L));
-  if (b->fd >= 0)
-    mp_pipe_rearm(b->held, b->fd);
+  if (b->ready.fd >= 0)
+    mp_pipe_rearm(b->held, &b->ready);
   if (rc < 0)
     release(s);
   return rc;
@@ -260,6 +261,7 @@ static int lmp_conn_poll(lua_State *L) {
   int64_t deadline = lua_isnone(L, 2) ? MP_NOW : lmp_deadline(L, 2);
   int rc;
 
+  mp_pipe_look(b->held, &b->ready);
   do
     rc = b->kind == LMP_PIPE ? mp_pipe_poll(b->held, deadline)
                              : mp_conn_poll(&b->conn, deadline);
@@ -279,15 +281,10 @@ static int lmp_conn_fileno(lua_State *L) {
     lua_pushinteger(L, b->conn.fd);
     return 1;
   }
-  if (b->fd < 0) {
-    rc = mp_pipe_fd(b->held);
-    if (rc < 0)
-      return lmp_raise(L, rc, "fileno");
-    b->fd = rc;
-  } else {
-    mp_pipe_rearm(b->held, b->fd);
-  }
-  lua_pushinteger(L, b->fd);
+  rc = mp_pipe_ready(b->held, &b->ready);
+  if (rc < 0)
+    return lmp_raise(L, rc, "fileno");
+  lua_pushinteger(L, rc);
   return 1;
 }
 

@@ -76,11 +76,13 @@ static int lmp_proc_children(lua_State *L) {
     b = lmp_box_new(L, LMP_PROC);
     if (mp_proc_child(at, &b->held) < 0)
       break;
-    if (mp_proc_alive(b->held)) { /* one that is over leaves the list */
+    if (mp_proc_alive(b->held)) {
       at++;
       lmp_box_push(L, b->held);
       lua_rawseti(L, 1, ++n);
-    }
+    } else if (mp_proc_join(b->held, MP_NOW) < 0) {
+      at++;
+    } /* else it has left the list */
     lmp_box_close(b);
     lua_settop(L, 1);
   }

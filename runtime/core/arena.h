@@ -76,6 +76,7 @@ struct mp__head {
   uint64_t vault_tail;  /* number of the next entry; big */
   uint64_t vault_first; /* the fd object with the lowest number; big */
   uint64_t vault_last;  /* ... and with the highest; big */
+  uint64_t vault_room;  /* bytes of the socket's buffer; the founder */
 
   uint64_t free[MP__CLASSES]; /* free blocks by size class; big */
   unsigned char authkey[32];  /* random; written by the founder */

@@ -172,6 +172,7 @@ void mp__out_copy(void *to, const struct mp_out *out);
 /* pipe.c: what the collector takes apart, one step a transaction */
 int mp__pipe_step(struct mp__txn *t, uint64_t off);
 void mp__pipe_gone(uint64_t name);
+struct mp__bell *mp__pipe_bell(mp_ref end);
 
 /* proc.c */
 void mp__proc_bury(struct mp__slot *s, int code, int final);

@@ -153,11 +153,26 @@ int mp_pipe_send(mp_ref end, const struct mp_out *out, int64_t deadline);
 int mp_pipe_recv(mp_ref end, struct mp_msg *m, void *scratch, int64_t deadline);
 /* 1 when recv would not block (a message, or the end), 0 at the deadline */
 int mp_pipe_poll(mp_ref end, int64_t deadline);
-/* A descriptor that is readable while recv would not block.  The caller
- * owns it. */
-int mp_pipe_fd(mp_ref end);
-/* To be called before one polls that descriptor, and after each recv. */
-void mp_pipe_rearm(mp_ref end, int fd);
+/* ready.c -- owns the descriptor that tells when an end can be read */
+
+#define MP_READY_PEERS 8
+struct mp_ready {
+  int fd;   /* for event loops: readable while recv would not block */
+  int bell; /* -1: empty, like fd */
+  unsigned n;
+  int peer_fd[MP_READY_PEERS]; /* pidfds of holders of the other end */
+  uint64_t peer[MP_READY_PEERS]; /* their seats */
+};
+
+#define MP_READY_EMPTY ((struct mp_ready){.fd = -1, .bell = -1})
+
+/* Open it, or bring it up to date; r->fd, or < 0. */
+int mp_pipe_ready(mp_ref end, struct mp_ready *r);
+/* Before a recv: has a watched peer died? */
+void mp_pipe_look(mp_ref end, struct mp_ready *r);
+/* After each recv, and before one waits for the descriptor. */
+void mp_pipe_rearm(mp_ref end, struct mp_ready *r);
+void mp_ready_close(struct mp_ready *r);
 
 /* proc.c -- owns processes as values: record, status, signals, waiting */
 

@@ -167,23 +167,9 @@ int mp_pipe_poll(mp_ref end, int64_t deadline) {
   }
 }
 
-int mp_pipe_fd(mp_ref end) {
-  struct mp__pipe *p = pipe_of(end);
-  struct mp__queue *q = &p->q[!end_of(end)];
-  int fd = mp__bell_fd(&q->bell);
-
-  if (fd >= 0)
-    mp_pipe_rearm(end, fd);
-  return fd;
-}
-
-void mp_pipe_rearm(mp_ref end, int fd) {
-  struct mp__pipe *p = pipe_of(end);
-  struct mp__queue *q = &p->q[!end_of(end)];
-
-  mp__bell_quiet(&q->bell, fd);
-  if (!mp__queue_empty(q) || peer_gone(p, end_of(end)))
-    mp__bell_ring(&q->bell);
+/* Rung when there is something to read at this end. */
+struct mp__bell *mp__pipe_bell(mp_ref end) {
+  return &pipe_of(end)->q[!end_of(end)].bell;
 }
 
 void mp__pipe_gone(uint64_t name) {

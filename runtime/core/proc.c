@@ -332,6 +332,26 @@ static int join_by_fd(struct mp__slot *s, int64_t deadline) {
   return rc ? 0 : -MP_ETIMEOUT;
 }
 
+#define LOOK_NS 5000000
+
+/* No descriptor is to be had: look after our own child now and then. */
+static int join_by_looking(struct mp__slot *s, int64_t deadline) {
+  int64_t until;
+  int rc;
+
+  for (;;) {
+    rc = mp__child_reap(s, 0);
+    if (rc != 0)
+      return rc < 0 ? rc : 0;
+    until = mp_now() + LOOK_NS;
+    rc = mp__sys_poll(NULL, 0, until < deadline ? until : deadline);
+    if (rc < 0)
+      return rc;
+    if (until >= deadline)
+      return -MP_ETIMEOUT;
+  }
+}
+
 int mp_proc_join(mp_ref p, int64_t deadline) {
   struct mp__slot *s = slot_of(p);
   int rc;
@@ -350,6 +370,8 @@ int mp_proc_join(mp_ref p, int64_t deadline) {
   if (rc != 0)
     return rc < 0 ? rc : 0;
   rc = join_by_fd(s, deadline);
+  if (rc == -EMFILE || rc == -ENFILE)
+    return join_by_looking(s, deadline);
   if (rc == 0)
     (void)mp__child_reap(s, 1);
   return rc;

@@ -14,6 +14,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -143,6 +144,14 @@ int mp__sys_eventfd(unsigned initial) {
   return mp__sys_high(eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
+int mp__sys_epoll(void) { return mp__sys_high(epoll_create1(EPOLL_CLOEXEC)); }
+
+int mp__sys_epoll_add(int ep, int fd) {
+  struct epoll_event e = {.events = EPOLLIN};
+
+  return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
 int mp__sys_memfd(const char *name) {
   return mp__sys_high(memfd_create(name, MFD_CLOEXEC));
 }
@@ -240,9 +249,14 @@ int64_t mp__sys_write(int fd, const void *from, size_t n) {
 }
 
 /* As much as the limit allows; past it only with the privilege. */
-void mp__sys_sndbuf(int sock, int bytes) {
+int mp__sys_sndbuf(int sock, int bytes) {
+  socklen_t len = sizeof bytes;
+
   if (setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
     (void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  if (getsockopt(sock, SOL_SOCKET, SO_SNDBUF, &bytes, &len) < 0)
+    return -errno;
+  return bytes / 2; /* the kernel doubles what it is asked for */
 }
 
 int mp__sys_queued(int fd) {

@@ -27,6 +27,8 @@ int mp__sys_socketpair(int fd[2]);
 int mp__sys_seqpacket(int fd[2]);
 int mp__sys_pipe(int fd[2]);
 int mp__sys_eventfd(unsigned initial);
+int mp__sys_epoll(void);
+int mp__sys_epoll_add(int ep, int fd);
 int mp__sys_memfd(const char *name);
 int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
 void mp__sys_punch(int fd, uint64_t off, uint64_t len);
@@ -41,7 +43,7 @@ int64_t mp__sys_read(int fd, void *to, size_t n);
 int64_t mp__sys_write(int fd, const void *from, size_t n);
 int64_t mp__sys_send(int sock, const void *from, size_t n); /* no SIGPIPE */
 int mp__sys_cloexec(int fd);
-void mp__sys_sndbuf(int sock, int bytes);
+int mp__sys_sndbuf(int sock, int bytes); /* returns how many it became */
 int mp__sys_queued(int fd); /* bytes that wait to be read */
 
 /* Streams that others may share, so their flags are left alone; never SIGPIPE.

@@ -21,14 +21,25 @@
 
 enum { IDLE, SENDING, DROPPING };
 
-#define ROOM (1u << 20) /* socket buffer asked for; a limit may give less */
+#define ROOM (1 << 20) /* socket buffer asked for; a limit may give less */
+#define RESERVE 4096   /* of it, for an entry that is to be sent again */
+
+/* The socket is full for puts while the reserve is not let in. */
+static void set_room(int reserve) {
+  (void)mp__sys_sndbuf(mp__here.vault[0],
+                       (int)MP__HEAD->vault_room + reserve);
+}
 
 int mp__vault_open(void) {
   int rc = mp__sys_socketpair(mp__here.vault);
 
   if (rc < 0)
     return rc;
-  mp__sys_sndbuf(mp__here.vault[0], ROOM);
+  rc = mp__sys_sndbuf(mp__here.vault[0], ROOM);
+  if (rc < 0)
+    return rc;
+  MP__HEAD->vault_room = (uint64_t)rc - RESERVE;
+  set_room(0);
   mp__here.vault_ino[0] = mp__sys_inode(mp__here.vault[0]);
   mp__here.vault_ino[1] = mp__sys_inode(mp__here.vault[1]);
   return 0;
@@ -50,6 +61,7 @@ void mp__vault_replay(void) {
 
   if (op == IDLE || mp__here.vault[1] < 0)
     return;
+  set_room(0);
   queued = mp__sys_queued(mp__here.vault[1]);
   if (op == SENDING && (uint64_t)queued > h->vault_tail - h->vault_head)
     h->vault_tail++; /* nobody's; dropped when it is first */
@@ -77,7 +89,8 @@ static void drop_dead(void) {
   }
 }
 
-/* Make room by sending the first one again, behind the others. */
+/* Make room by sending the first one again, behind the others: first it is
+ * in the socket twice, then what is first is nobody's. */
 static int rotate(struct mp__txn *t) {
   struct mp__head *h = MP__HEAD;
   struct mp__fd *f = mp__at(h->vault_first);
@@ -86,13 +99,16 @@ static int rotate(struct mp__txn *t) {
 
   if (fd < 0)
     return fd;
-  mp__store64_rel(&h->vault_op, DROPPING);
-  mp__sys_close(mp__sys_recv_fd(mp__here.vault[1]));
-  h->vault_head++;
   mp__store64_rel(&h->vault_op, SENDING);
+  set_room(RESERVE);
   rc = mp__sys_send_fd(mp__here.vault[0], fd);
+  set_room(0);
   mp__sys_close(fd);
-  if (rc == 0 && f->next) {
+  if (rc < 0) {
+    mp__store64_rel(&h->vault_op, IDLE);
+    return rc;
+  }
+  if (f->next) {
     struct mp__fd *last = mp__at(h->vault_last);
 
     mp__set(t, &h->vault_first, f->next);
@@ -102,24 +118,25 @@ static int rotate(struct mp__txn *t) {
     mp__set(t, &f->next, 0);
     mp__set(t, &h->vault_last, mp__off(f));
   }
-  if (rc == 0) {
-    mp__set(t, &f->seq, h->vault_tail);
-    mp__set(t, &h->vault_tail, h->vault_tail + 1);
-  }
+  mp__set(t, &f->seq, h->vault_tail);
+  mp__set(t, &h->vault_tail, h->vault_tail + 1);
   mp__commit(t);
   mp__store64_rel(&h->vault_op, IDLE);
-  return rc;
+  drop_dead();
+  return 0;
 }
 
-/* Holes between live entries fill the socket: turn it once around. */
+/* Holes between live entries fill the socket: turn it until one comes out. */
 static int make_room(struct mp__txn *t) {
   struct mp__head *h = MP__HEAD;
   uint64_t n = h->vault_tail - h->vault_head;
+  uint64_t i;
   int rc = 0;
 
-  while (n-- > 0 && h->vault_first && rc == 0) {
+  for (i = 0; i < n && h->vault_first && rc == 0; i++) {
     rc = rotate(t);
-    drop_dead();
+    if (h->vault_tail - h->vault_head < n)
+      return 0;
   }
   return rc;
 }

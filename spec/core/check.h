@@ -512,6 +512,21 @@ static inline int check_arena(const char *when, struct check_use *use) {
   return c.bad == 0;
 }
 
+static inline void check_dump_seats(void) {
+  uint64_t i;
+
+  for (i = 1; i <= MP__HEAD->nslots; i++) {
+    const struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+
+    if ((s->obj.type & 0xff) == MP_TYPE_PROC)
+      printf("  seat %llu: %s, state %d, flags %x, pid %u, life %x, method %u, "
+             "held by %llu, parent %llx, %llu entries\n",
+             (check_ull)i, s->name, (int)s->state, (unsigned)s->flags, s->pid,
+             s->life.life, s->method, (check_ull)s->obj.refs[0],
+             (check_ull)s->parent, (check_ull)s->ledger_len);
+  }
+}
+
 /* As little in use as before; the free blocks may be more. */
 static inline int check_same(const char *when, const struct check_use *was) {
   struct check_use now;
@@ -525,6 +540,7 @@ static inline int check_same(const char *when, const struct check_use *was) {
          "entries %u, was %u; descriptors %u, was %u\n",
          test_name, when, now.blocks, was->blocks, now.seats, was->seats,
          now.entries, was->entries, now.fds, was->fds);
+  check_dump_seats();
   test_failures++;
   return 0;
 }

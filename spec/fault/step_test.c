@@ -846,6 +846,46 @@ static void share_and_close(void) {
 
 STEPPED(share_and_drop_descriptors, NULL, share_and_close, NULL)
 
+/* The vault is full, of live ones and holes: to share one more it is turned
+ * round. */
+static void prepare_full_vault(void) {
+  int i, fd;
+
+  MP__HEAD->vault_room = 4096;
+  (void)mp__sys_sndbuf(mp__here.vault[0], 4096);
+  for (i = 0; i < 40; i++) {
+    fd = mp__sys_eventfd((unsigned)i + 1);
+    REQUIRE(fd > 2);
+    if (mp_fd_share(fd, &holds[i]) < 0)
+      break;
+    mp_fd_close(fd);
+    nholds++;
+  }
+  mp_fd_close(fd);
+  REQUIRE(i > 3 && i < 40);
+  for (i = 1; i < nholds; i += 2)
+    mp_ref_close(&holds[i]);
+}
+
+static void look_full_vault(void) {
+  uint64_t n;
+  int i, fd;
+
+  for (i = 0; i < nholds; i += 2) {
+    n = 0;
+    fd = mp_fd_get(holds[i]);
+    if (!CHECK(fd > 2))
+      continue;
+    CHECK_EQ(mp__sys_read(fd, &n, sizeof n), 8);
+    CHECK_EQ(n, i + 1);
+    mp_fd_close(fd);
+  }
+  for (i = 0; i < nholds; i += 2) /* leave room for what follows */
+    mp_ref_close(&holds[i]);
+}
+
+STEPPED(share_in_a_full_vault, prepare_full_vault, share_fd, look_full_vault)
+
 static int nothing(void *arg) {
   (void)arg;
   return 0;
