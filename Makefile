@@ -125,9 +125,10 @@ $(OUT)/obj/embed/modules.o: $(OUT)/modules.c runtime/embed/embed.h
 	$(COMPILE) -Iruntime/embed -c -o $@ $<
 
 # Never unloaded: threads of ours may still be in it when a state closes.
+# Its own symbols first: a host may have a core of its own, as luamp does.
 $(core_so): $(core_obj) $(bind_obj) $(embed_obj)
 	@mkdir -p $(@D)
-	$(LINK) -shared -Wl,-z,nodelete,-z,now -o $@ $^ -lm
+	$(LINK) -shared -Wl,-z,nodelete,-z,now,-Bsymbolic -o $@ $^ -lm
 
 $(library): $(core_obj) $(bind_obj) $(embed_obj)
 	@rm -f $@

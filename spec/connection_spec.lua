@@ -778,11 +778,9 @@ describe("connection:", function()
         b:close()
         assert.equal(n, #get_bytes(a))
         child:kill()
-        local got
+        local got, reason
         repeat
-          got = nil
           assert.is_true(a:poll(LONG))
-          local reason
           got, reason = a:recv_bytes()
           assert.is_true(reason == nil or reason == "closed", reason)
           assert.is_true(got == nil or got == tostring(n % 10):rep(n))

@@ -18,6 +18,7 @@ describe("many processes, one after the other", function()
               assert(p:join())
             end -- else it is dropped, and collected
             if i % 50 == 0 then mp.active_children() end
+            if i % 100 == 0 then collectgarbage() end
           end
           for _, p in ipairs(mp.active_children()) do p:join() end
           collectgarbage()

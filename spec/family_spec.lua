@@ -16,7 +16,7 @@ describe("a process sent to another", function()
     for _, ctx in helper.methods() do
       local p <close>, go = waiting(ctx)
       local a, b = mp.Pipe()
-      local echo <close> = child_of(ctx, function(arg)
+      local _echo <close> = child_of(ctx, function(arg)
         local got = b:recv()
         b:send{ got, got == arg, [got] = "key" }
       end, p)

@@ -121,8 +121,8 @@ describe("processes work when the host", function()
         local q = mp.get_context("fork").Process(function() return 1 end)
         assert(q:start():result() == 1)
         local r = mp.get_context("spawn").Process()
-        r:start()
-        assert(r:join(5))]]
+        local ok, why = pcall(r.start, r) -- there is no program here
+        assert(not ok and why:find("start '.*': No such file"), why)]]
     end)
 
   it("replaces or deletes the program that runs [F18]", function()
@@ -177,7 +177,10 @@ describe("a host's own fork", function()
   end)
 end)
 
+-- Under plain lua: a state that a C module makes has no modules built in.
 describe("several states in one program", function()
+  local plain = { program = helper.lua }
+
   it("each have their processes, also in threads [F12]", function()
     works([[
       work()
@@ -196,11 +199,11 @@ describe("several states in one program", function()
           assert(answer == "45", answer)
         end
       end
-      work()]])
+      work()]], plain)
   end)
 
   it("may close with children that live [F17]", function()
-    works[[
+    works([[
       local text = [=[
         local mp = require "mp"
         local a, b = mp.Pipe()
@@ -211,8 +214,10 @@ describe("several states in one program", function()
         end
         return "closing"]=]
       for _, n in ipairs{ 0, 1, 4 } do
-        assert(host.state(text, n) == "closing")
-      end]]
+        for _, answer in ipairs{ host.state(text, n) } do
+          assert(answer == "closing", answer)
+        end
+      end]], plain)
   end)
 end)
 
@@ -350,9 +355,8 @@ describe("with nothing left", function()
     if not os.execute("unshare -m true 2>/dev/null") then
       pending "no mount namespaces"
     end
-    works("work()", { before =
-      [[unshare -m sh -c 'mount -t tmpfs -o size=4k,ro x /dev/shm; exec "$@"' x]]
-    })
+    works("work()", { before = "unshare -m sh -c "
+      .. [['mount -t tmpfs -o size=4k,ro x /dev/shm; exec "$@"' x]] })
   end)
 end)
 

@@ -249,6 +249,7 @@ end
 --- The interpreter that runs the specs.
 helper.program = os.getenv("INTERPRETER") or host.readlink("/proc/self/exe")
 helper.luamp = LUAMP
+helper.lua = os.getenv("LUA") or "lua5.4"
 helper.root = root
 
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end

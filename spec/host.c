@@ -139,7 +139,7 @@ static int host_limit(lua_State *L) {
 static lua_State *signal_state;
 static volatile sig_atomic_t pending[SIGNALS];
 static const char handler[SIGNALS]; /* registry keys */
-static int watchdog; /* the alarm rings every few seconds */
+static int watchdog;                /* the alarm rings every few seconds */
 
 static void run_handlers(lua_State *L, lua_Debug *ar) {
   int sig;

@@ -287,7 +287,8 @@ describe("a sentinel", function()
     local p <close> = mp.get_context("fork").Process(function()
       local pid = host.fork()
       if pid == 0 then
-        host.read(r, 9)
+        host.close(w)
+        host.read(r, 9) -- until the test closes the other end
         host.leave(0)
       end
       b:send(pid)

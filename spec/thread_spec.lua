@@ -47,7 +47,9 @@ describe("a thread", function()
     for name, code in pairs{ terminate = -15, kill = -9 } do
       for _, body in ipairs{
         function() while true do end end,
-        function() while true do pcall(function() while true do end end) end end,
+        function()
+          while true do pcall(function() while true do end end) end
+        end,
         function()
           while true do
             xpcall(function() while true do end end, debug.traceback)
@@ -66,7 +68,7 @@ describe("a thread", function()
         function() mp.parent_process():join() end,
         function(b) mp.wait{ b } end,
         function()
-          local x <close> = setmetatable({}, { __close = function()
+          local _ <close> = setmetatable({}, { __close = function()
             while true do end
           end })
         end,

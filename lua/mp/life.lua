@@ -54,11 +54,20 @@ local function is_interpreter(program)
   return name:find("^luamp") or name:find("^lua[%d.%-]*$")
 end
 
+local interpreter
+
 --- The running interpreter, nil in another host: the file (the link works
---- also when the program was replaced meanwhile), and its name.
+--- also when the program was replaced meanwhile, but not for a process that has
+--- dropped its privileges), and its name.
 function life.interpreter()
-  local program = (core.program() or ""):gsub(" %(deleted%)$", "")
-  if is_interpreter(program) then return "/proc/self/exe", program end
+  local program = core.program()
+  if program and not interpreter then
+    program = program:gsub(" %(deleted%)$", "")
+    interpreter = is_interpreter(program) and program
+  end
+  if interpreter then
+    return program and "/proc/self/exe" or interpreter, interpreter
+  end
 end
 
 --- Once, in the first process of a script.

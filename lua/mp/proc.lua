@@ -228,7 +228,7 @@ function START.fork(self)
       0)
   end
   local child = require "mp.child" -- before: the child shall load nothing
-  if core.proc_fork(self) then child.forked(self) end
+  core.proc_fork(self, child.forked)
 end
 
 function START.spawn(self)

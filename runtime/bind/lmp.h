@@ -69,10 +69,10 @@ struct lmp_box {
   uint64_t serial;     /* which life of the object `held` names */
   uint32_t generation; /* of the process that holds it */
   enum lmp_box_kind kind;
-  unsigned modes;      /* conn: MP_PIPE_READABLE, ... */
-  int fd;              /* process: its sentinel, made when asked for; -1 */
+  unsigned modes;        /* conn: MP_PIPE_READABLE, ... */
+  int fd;                /* process: its sentinel, made when asked for; -1 */
   struct mp_ready ready; /* pipe: its descriptor, made when asked for */
-  struct mp_conn conn; /* kind LMP_CONN */
+  struct mp_conn conn;   /* kind LMP_CONN */
 };
 
 LMP_LOCAL struct lmp_box *lmp_box_new(lua_State *L, enum lmp_box_kind kind);

@@ -17,8 +17,7 @@ static const char *const type_names[] = {NULL, "mp.Process", "mp.Connection",
 void lmp_box_close(struct lmp_box *b) {
   /* Not mp_generation: a fork of the host's that only closes its copy of the
    * state is not to become a member for it. */
-  int generation_is_ours =
-      mp_entered() && b->generation == mp_generation();
+  int generation_is_ours = mp_entered() && b->generation == mp_generation();
 
   if (b->kind == LMP_CONN)
     mp_conn_close(&b->conn);

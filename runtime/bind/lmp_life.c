@@ -60,7 +60,8 @@ static int guard_gc(lua_State *L) {
 
 /* core.finish_at_close(): for a program that is an interpreter of its own */
 static int lmp_life_guard(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &guard_key) != LUA_TNIL)
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &guard_key) != LUA_TNIL ||
+      !mp_finish_claim())
     return 0;
   (void)lua_newuserdatauv(L, 1, 0);
   lua_createtable(L, 0, 1);

@@ -328,14 +328,23 @@ static int lmp_proc_answer(lua_State *L) {
 
 /* Start */
 
-/* core.proc_fork(p) -> true in the child, false in the parent */
+/* core.proc_fork(p, f): f(p) in the child, which never returns from here: an
+ * error that a hook raises (Ctrl-C) must not unwind into the caller's copy */
 static int lmp_proc_fork(lua_State *L) {
-  int rc = mp_proc_fork(check(L)->held);
+  struct lmp_box *b = check(L);
+  int rc;
 
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  rc = mp_proc_fork(b->held);
   if (rc < 0)
     return lmp_raise(L, rc, "start");
-  lua_pushboolean(L, rc == 0);
-  return 1;
+  if (rc == 0) {
+    lua_insert(L, 1);
+    (void)lua_pcall(L, 1, 0, 0);
+    mp_exit(1);
+  }
+  return 0;
 }
 
 typedef int (*starter)(mp_ref p, const char *const *argv);

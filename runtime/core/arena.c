@@ -119,9 +119,11 @@ void mp__end(struct mp__txn *t) {
   unsigned i;
 
   mp__commit(t);
-  mp__lock_drop(&MP__HEAD->big);
+  /* With the lock: without it the other end could go, too, and the block be
+   * another's when we wake who waits there. */
   for (i = 0; i < t->ngone; i++)
     mp__gone(t->gone[i]);
+  mp__lock_drop(&MP__HEAD->big);
 }
 
 void mp__abort(struct mp__txn *t) {

@@ -37,17 +37,27 @@ int mp__bell_fd(struct mp__bell *b) {
   return mp__vault_get(b->fd);
 }
 
-void mp__bell_ring(struct mp__bell *b) {
+static void ring(struct mp__bell *b, int (*get)(uint64_t name)) {
   uint64_t one = 1;
   int fd;
 
   if (!mp__load64_rlx(&b->fd) || mp__swap32_seq(&b->rung, 1))
     return;
-  fd = mp__vault_get(b->fd);
-  if (fd < 0)
+  fd = get(b->fd);
+  if (fd < 0) {
+    (void)mp__swap32_seq(&b->rung, 0); /* not rung: the next one tries again */
     return;
+  }
   (void)mp__sys_write(fd, &one, sizeof one);
   mp__sys_close(fd);
+}
+
+void mp__bell_ring(struct mp__bell *b) {
+  ring(b, mp__vault_get);
+}
+
+void mp__bell_ring_held(struct mp__bell *b) {
+  ring(b, mp__vault_peek);
 }
 
 void mp__bell_quiet(struct mp__bell *b, int fd) {

@@ -32,9 +32,9 @@ static int *table(void) {
 
   if (!__atomic_load_n(&kids, __ATOMIC_ACQUIRE)) {
     fresh = mp__sys_map(bytes); /* pages come with use */
-    if (fresh && !__atomic_compare_exchange_n(&kids, &none, fresh, 0,
-                                              __ATOMIC_ACQ_REL,
-                                              __ATOMIC_ACQUIRE))
+    if (fresh &&
+        !__atomic_compare_exchange_n(&kids, &none, fresh, 0, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE))
       mp__sys_unmap(fresh, bytes);
     kids_generation = mp__here.generation;
   }
@@ -67,9 +67,10 @@ static int noted(const struct mp__slot *s) {
 static void forget(const struct mp__slot *s) {
   int fd = noted(s);
 
+  if (fd)
+    fd = __atomic_exchange_n(&kids[mp__slot_index(s)], 0, __ATOMIC_ACQ_REL);
   if (!fd)
     return;
-  kids[mp__slot_index(s)] = 0;
   mp__sys_close(fd);
   mp__add32_seq(&nkids, (uint32_t)-1);
 }
@@ -114,8 +115,11 @@ void mp__child_tidy(void) {
       return;
     s = mp__slot_at(at);
     at = mp__load64_acq(&s->older);
-    if (s->method != MP_THREAD && mp__load64_acq(&s->state) == MP_RUNNING &&
-        mp__slot_dead(s))
+    if (mp__load64_acq(&s->state) != MP_RUNNING)
+      continue;
+    if (s->method == MP_THREAD)
+      (void)mp_proc_join(MP__SLOT_REF(s), MP_NOW);
+    else if (mp__slot_dead(s))
       (void)mp__child_reap(s, 0);
   }
 }
@@ -123,19 +127,18 @@ void mp__child_tidy(void) {
 int mp__child_reap(struct mp__slot *s, int block) {
   int fd = noted(s);
   int status = 0;
+  int code;
   int rc;
 
   if (mp__load64_acq(&s->state) == MP_ENDED)
     return 1;
   rc = fd ? mp__sys_wait_fd(fd, block, &status)
           : mp__sys_wait((int)s->pid, block, &status);
-  if (rc == 1)
-    mp__proc_bury(s, mp__exit_of(status), 1);
-  else if (rc == -ECHILD && mp__load64_acq(&s->state) != MP_ENDED)
-    mp__proc_bury(s, stolen(s, fd), 1);
-  if (rc == 1 || rc == -ECHILD) {
-    forget(s);
-    rc = 1;
-  }
-  return rc;
+  if (rc != 1 && rc != -ECHILD)
+    return rc;
+  code = rc == 1 ? mp__exit_of(status) : stolen(s, fd);
+  forget(s); /* first: once it is buried another thread may sit there */
+  if (mp__load64_acq(&s->state) != MP_ENDED)
+    mp__proc_bury(s, code, 1);
+  return 1;
 }

@@ -20,7 +20,7 @@
 
 #define FIRST_NAP_NS 20000000 /* before one looks for deaths at all */
 #define NAP_NS 500000000
-#define VERIFY_NS 2000000000 /* between two looks at /proc for everybody */
+#define VERIFY_NS 2000000000  /* between two looks at /proc for everybody */
 #define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
 #define LEDGER_STEP 8         /* entries let go of in one transaction */
 #define NODE_OFFSET (-32)     /* the C library's futex word from its node */
@@ -128,16 +128,15 @@ int mp__born(struct mp__slot *s, uint64_t *head) {
   return 0;
 }
 
+/* The thread goes on, or ends, without the seat. */
 void mp__unborn(struct mp__slot *s) {
   uint64_t *next = (uint64_t *)(uintptr_t)(s->life.next & ~(uint64_t)1);
   uint64_t *prev = (uint64_t *)(uintptr_t)(s->life.prev & ~(uint64_t)1);
 
-  if (!(mp__load64_rlx(&s->flags) & MP__PROC_BLIND) && next && prev) {
-    next[-1] = s->life.prev;
-    prev[1] = s->life.next;
-  }
-  (void)mp__swap32_seq(&s->life.life, MP__LIFE_DIED);
-  mp__futex_wake(&s->life.life, INT32_MAX);
+  if (s->flags & MP__PROC_BLIND || !next || !prev)
+    return;
+  next[-1] = s->life.prev;
+  prev[1] = s->life.next;
 }
 
 /* Does the process behind the seat exist, by the kernel's word? */

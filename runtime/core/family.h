@@ -53,7 +53,7 @@ struct mp__slot {
   uint32_t tid;         /* of the thread its life hangs on; itself */
   uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
   uint32_t sent;        /* the last signal of ours that ends it; anyone */
-  uint64_t waiting;   /* offset of the count we are in, or 0; itself */
+  uint64_t waiting;     /* offset of the count we are in, or 0; itself */
   /* the family tree; big */
   uint64_t parent;      /* seat of the starter, 0: orphan or first */
   uint64_t parent_name; /* the same, kept for parent_process() */
@@ -94,9 +94,10 @@ int mp__slot_dead(struct mp__slot *s);   /* one load */
 int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */
 void mp__name_self(struct mp__slot *s);
 /* head: the thread's robust list, or NULL */
-int mp__born(struct mp__slot *s, uint64_t *head);      /* link the calling thread's life */
-void mp__unborn(struct mp__slot *s);     /* the thread ends */
-void mp__robust_after_fork(void *head);  /* what the C library's fork does */
+int mp__born(struct mp__slot *s,
+             uint64_t *head);           /* link the calling thread's life */
+void mp__unborn(struct mp__slot *s);    /* the thread ends */
+void mp__robust_after_fork(void *head); /* what the C library's fork does */
 void *mp__robust_head(void);
 
 /* In a transaction. */
@@ -121,7 +122,8 @@ void mp__leave_pipes(void);
 void mp__collect(void); /* take the garbage apart */
 int mp__scan(void);     /* sweep what has died; the number of them */
 void mp__sweep(struct mp__slot *s);
-void mp__gone(uint64_t name); /* an object lost its last holder of that end */
+/* An object lost its last holder of that end; the big lock is held. */
+void mp__gone(uint64_t name);
 
 /* Be one of those that *count counts (sleepers on a word, pollers): the seat
  * notes where, so that the sweep can take a dead one out of the count. */
@@ -149,12 +151,14 @@ struct mp__fd {
 int mp__vault_open(void);
 int mp__vault_put(int fd, mp_ref *held); /* fd stays the caller's */
 int mp__vault_get(uint64_t name);        /* a new descriptor */
+int mp__vault_peek(uint64_t name);       /* the same; the big lock is held */
 void mp__vault_drop(struct mp__txn *t, uint64_t name);
 void mp__vault_replay(void);
 
 /* bell.c */
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
+void mp__bell_ring_held(struct mp__bell *b);     /* the big lock is held */
 void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
 
 /* parcel.c */

@@ -160,8 +160,10 @@ struct mp_ready {
   int fd;   /* for event loops: readable while recv would not block */
   int bell; /* -1: empty, like fd */
   unsigned n;
-  int peer_fd[MP_READY_PEERS]; /* pidfds of holders of the other end */
+  int peer_fd[MP_READY_PEERS];   /* pidfds of holders of the other end */
   uint64_t peer[MP_READY_PEERS]; /* their seats */
+  uint64_t life[MP_READY_PEERS]; /* and which life of these: the serial */
+  uint64_t owner;                /* the member that opened it, by its serial */
 };
 
 #define MP_READY_EMPTY ((struct mp_ready){.fd = -1, .bell = -1})
@@ -238,6 +240,8 @@ int mp_serve(void);
 /* The end: wait for the children that are no daemons, end those that are.
  * Interruptible. */
 int mp_finish(void);
+/* 1 for the first who asks to do so when the program ends. */
+int mp_finish_claim(void);
 /* Leave by the one door: record the code and _exit.  In a thread, record
  * the code and return. */
 void mp_exit(int code);

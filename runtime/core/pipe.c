@@ -117,7 +117,8 @@ static int wait_for_item(struct mp__pipe *p, unsigned e, struct mp__nap *nap,
   uint32_t seq;
   int rc = 0;
 
-  if (deadline > MP_NOW && mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
+  if (deadline > MP_NOW &&
+      mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
     return 0;
   mp__count_in(&q->item_sleepers);
   seq = mp__load32_seq(&q->item_seq);

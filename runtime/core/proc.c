@@ -469,13 +469,21 @@ static int child_at(unsigned i, struct mp__slot **out) {
   return at != 0;
 }
 
+/* The first state of an interpreter is the program; others that it makes come
+ * and go without its end. */
+int mp_finish_claim(void) {
+  static uint32_t claimed;
+
+  return mp__swap32_seq(&claimed, 1) == 0;
+}
+
 #define GRACE_NS 1000000000 /* for a daemon to obey SIGTERM */
 
 int mp_finish(void) {
+  static _Thread_local int64_t grace; /* 0: none has begun; across -EINTR */
   struct mp__slot *s;
-  int64_t grace = 0;
   unsigned i;
-  int rc;
+  int rc = 0;
 
   if (!mp_entered())
     return 0;
@@ -493,10 +501,13 @@ int mp_finish(void) {
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGKILL);
       rc = mp_proc_join(MP__SLOT_REF(s), MP_FOREVER);
     }
-    if (rc < 0)
+    if (rc == -EINTR)
       return rc;
+    if (rc < 0)
+      break;
   }
-  return 0;
+  grace = 0;
+  return rc;
 }
 
 void mp_claim(int code) {

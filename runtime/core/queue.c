@@ -88,7 +88,7 @@ static void wake(uint32_t *sleepers, uint32_t *seq, int n) {
 void mp__queue_wake_all(struct mp__queue *q) {
   wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
   wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
-  mp__bell_ring(&q->bell);
+  mp__bell_ring_held(&q->bell);
 }
 
 /* Put */

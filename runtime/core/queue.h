@@ -63,7 +63,7 @@ int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch);
 uint32_t mp__queue_len(const struct mp__queue *q);
 /* Give memory back, a step a transaction; 0 when nothing is left. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
-void mp__queue_wake_all(struct mp__queue *q);
+void mp__queue_wake_all(struct mp__queue *q); /* the big lock is held */
 
 static inline int mp__queue_empty(const struct mp__queue *q) {
   return mp__load64_seq(&q->put) >> 32 == mp__load64_seq(&q->get) >> 32;

@@ -14,11 +14,24 @@
 
 #define WATCHED MP_READY_PEERS
 
+static uint64_t myself(void) {
+  return mp__load64_rlx(&mp__me()->obj.type);
+}
+
 static void drop_peer(struct mp_ready *r, unsigned i) {
-  mp__sys_close(r->peer_fd[i]); /* which takes it out of the set */
+  /* A close alone does not do while a forked child has it open, too. */
+  if (r->owner == myself())
+    mp__sys_epoll_del(r->fd, r->peer_fd[i]);
+  mp__sys_close(r->peer_fd[i]);
   r->n--;
   r->peer_fd[i] = r->peer_fd[r->n];
   r->peer[i] = r->peer[r->n];
+  r->life[i] = r->life[r->n];
+}
+
+/* Only the kernel knows of one that died before it was born. */
+static int is_dead(struct mp__slot *s) {
+  return mp__load32_acq(&s->life.life) ? mp__slot_dead(s) : mp__slot_verify(s);
 }
 
 /* Bury the watched that have died; how many. */
@@ -29,9 +42,12 @@ static int sweep_peers(struct mp_ready *r) {
 
   for (i = r->n; i-- > 0;) {
     s = mp__slot_at(r->peer[i]);
-    if (!mp__slot_dead(s))
-      continue;
-    mp__sweep(s);
+    /* Somebody else may have swept it, and its seat be another's by now. */
+    if (mp__load64_rlx(&s->obj.type) == r->life[i]) {
+      if (!is_dead(s))
+        continue;
+      mp__sweep(s);
+    }
     drop_peer(r, i);
     dead++;
   }
@@ -48,6 +64,12 @@ static int holds(struct mp__slot *s, uint64_t name) {
   return 0;
 }
 
+/* From its fork on; it may not have come to its seat yet. */
+static int is_running(const struct mp__slot *s) {
+  return s->state == MP_RUNNING ||
+         (s->state == MP_STARTING && mp__load32_acq(&s->pid) != 0);
+}
+
 static int is_watched(const struct mp_ready *r, uint64_t slot) {
   unsigned i;
 
@@ -58,14 +80,17 @@ static int is_watched(const struct mp_ready *r, uint64_t slot) {
 }
 
 static void watch(struct mp_ready *r, struct mp__slot *s) {
+  uint64_t life = mp__load64_rlx(&s->obj.type);
   int fd = mp__sys_pidfd_open((int)s->pid);
 
   if (fd < 0)
     return;
-  if (mp__slot_dead(s) || mp__sys_epoll_add(r->fd, fd) < 0) {
+  if (mp__slot_dead(s) || mp__load64_rlx(&s->obj.type) != life ||
+      mp__sys_epoll_add(r->fd, fd) < 0) {
     mp__sys_close(fd);
     return;
   }
+  r->life[r->n] = life;
   r->peer_fd[r->n] = fd;
   r->peer[r->n++] = mp__off(s);
 }
@@ -82,7 +107,7 @@ static void find_peers(struct mp_ready *r, uint64_t name) {
   mp__begin(&t); /* ledgers stand still */
   for (i = 1; i <= n && r->n + len < WATCHED; i++) {
     s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
-    if (s != mp__me() && s->state == MP_RUNNING && s->method != MP_THREAD &&
+    if (s != mp__me() && is_running(s) && s->method != MP_THREAD &&
         !is_watched(r, mp__off(s)) && holds(s, name))
       found[len++] = mp__off(s);
   }
@@ -97,6 +122,7 @@ static int open_set(struct mp__bell *bell, struct mp_ready *r) {
   if (rc < 0)
     return rc;
   r->fd = rc;
+  r->owner = myself();
   rc = mp__bell_fd(bell);
   if (rc < 0)
     goto fail;
@@ -119,9 +145,31 @@ void mp_ready_close(struct mp_ready *r) {
   *r = MP_READY_EMPTY;
 }
 
+/* What a fork has copied is still the parent's set: one of our own takes its
+ * number. */
+static void make_ours(struct mp_ready *r) {
+  int fd;
+
+  if (r->owner == myself())
+    return;
+  fd = mp__sys_epoll();
+  if (fd < 0 || mp__sys_replace(r->fd, fd) < 0)
+    return;
+  while (r->n > 0)
+    drop_peer(r, r->n - 1);
+  r->owner = myself();
+  (void)mp__sys_epoll_add(r->fd, r->bell);
+}
+
 void mp_pipe_look(mp_ref end, struct mp_ready *r) {
-  if (r->fd >= 0 && sweep_peers(r))
+  if (r->fd < 0)
+    return;
+  if (r->owner != myself()) {
+    make_ours(r);
     find_peers(r, MP_REF_ID(end) ^ 1);
+  } else if (sweep_peers(r)) {
+    find_peers(r, MP_REF_ID(end) ^ 1);
+  }
 }
 
 int mp_pipe_ready(mp_ref end, struct mp_ready *r) {
@@ -132,6 +180,7 @@ int mp_pipe_ready(mp_ref end, struct mp_ready *r) {
     if (rc < 0)
       return rc;
   }
+  make_ours(r);
   (void)sweep_peers(r);
   find_peers(r, MP_REF_ID(end) ^ 1);
   mp_pipe_rearm(end, r);

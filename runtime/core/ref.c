@@ -192,8 +192,7 @@ void mp__leave_pipes(void) {
   for (i = 1; i < mp__load64_acq(&me->ledger_len); i++) {
     mp__begin(&t);
     name = ((uint64_t *)mp__at(me->ledger))[i];
-    if (name && !(name & MP__ENTRY_FREE) &&
-        mp_ref_type(name) == MP_TYPE_PIPE)
+    if (name && !(name & MP__ENTRY_FREE) && mp_ref_type(name) == MP_TYPE_PIPE)
       mp__let(&t, me, name | i << MP_REF_BITS);
     mp__end(&t);
   }

@@ -32,7 +32,8 @@ struct request {
 static _Thread_local struct {
   int sock; /* 0: none (numbers begin at 3) */
   uint32_t generation;
-  mp_ref proc; /* held */
+  uint64_t ids; /* whose rights it has */
+  mp_ref proc;  /* held */
 } server;
 
 static int serving_sock; /* in the server itself */
@@ -73,6 +74,7 @@ static int launch(const char *const *argv) {
   mp__sys_close(pair[1]);
   server.sock = pair[0];
   server.generation = mp__here.generation;
+  server.ids = mp__sys_ids();
   return 0;
 
 fail:
@@ -117,6 +119,9 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
   for (tries = 0; tries < 2; tries++) {
     if (server.generation != mp__here.generation)
       server.sock = 0; /* a host's own fork: that one is our parent's */
+    /* One that was started with other rights would pass them on. */
+    if (server.sock && server.ids != mp__sys_ids())
+      bury_server();
     rc = server.sock ? 0 : launch(argv);
     if (rc < 0)
       break;

@@ -150,7 +150,7 @@ int mp_proc_fork(mp_ref p) {
     return rc;
   }
   if (rc > 0) {
-    s->born = mp__sys_ticks();
+    mp__store64_rlx(&s->born, mp__sys_ticks());
     if (!quiet)
       mp__child_note(s);
     return 1;

@@ -144,12 +144,25 @@ int mp__sys_eventfd(unsigned initial) {
   return mp__sys_high(eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
-int mp__sys_epoll(void) { return mp__sys_high(epoll_create1(EPOLL_CLOEXEC)); }
+int mp__sys_epoll(void) {
+  return mp__sys_high(epoll_create1(EPOLL_CLOEXEC));
+}
 
 int mp__sys_epoll_add(int ep, int fd) {
   struct epoll_event e = {.events = EPOLLIN};
 
   return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+int mp__sys_replace(int fd, int by) {
+  int rc = dup3(by, fd, O_CLOEXEC) < 0 ? -errno : 0;
+
+  mp__sys_close(by);
+  return rc;
+}
+
+void mp__sys_epoll_del(int ep, int fd) {
+  (void)epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 }
 
 int mp__sys_memfd(const char *name) {
@@ -387,11 +400,17 @@ int mp__sys_getpid(void) {
   return getpid();
 }
 
+uint64_t mp__sys_ids(void) {
+  return (uint64_t)geteuid() << 32 | (uint64_t)getegid();
+}
+
 int mp__sys_gettid(void) {
   return (int)syscall(SYS_gettid);
 }
 
-void mp__sys_yield(void) { (void)sched_yield(); }
+void mp__sys_yield(void) {
+  (void)sched_yield();
+}
 
 void mp__sys_kill_self(void) {
   (void)kill(getpid(), SIGKILL);
@@ -569,7 +588,9 @@ void *mp__sys_map(size_t bytes) {
   return p == MAP_FAILED ? NULL : p;
 }
 
-void mp__sys_unmap(void *p, size_t bytes) { (void)munmap(p, bytes); }
+void mp__sys_unmap(void *p, size_t bytes) {
+  (void)munmap(p, bytes);
+}
 
 void *mp__sys_fork_page(void) {
   void *p = mp__sys_map(4096);

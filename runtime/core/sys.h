@@ -29,6 +29,8 @@ int mp__sys_pipe(int fd[2]);
 int mp__sys_eventfd(unsigned initial);
 int mp__sys_epoll(void);
 int mp__sys_epoll_add(int ep, int fd);
+void mp__sys_epoll_del(int ep, int fd);
+int mp__sys_replace(int fd, int by); /* fd's number; `by` is closed */
 int mp__sys_memfd(const char *name);
 int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
 void mp__sys_punch(int fd, uint64_t off, uint64_t len);
@@ -44,7 +46,7 @@ int64_t mp__sys_write(int fd, const void *from, size_t n);
 int64_t mp__sys_send(int sock, const void *from, size_t n); /* no SIGPIPE */
 int mp__sys_cloexec(int fd);
 int mp__sys_sndbuf(int sock, int bytes); /* returns how many it became */
-int mp__sys_queued(int fd); /* bytes that wait to be read */
+int mp__sys_queued(int fd);              /* bytes that wait to be read */
 
 /* Streams that others may share, so their flags are left alone; never SIGPIPE.
  * On a socket never blocking (-EAGAIN), -ENOTSOCK for anything else.  writev
@@ -60,6 +62,7 @@ int mp__sys_peek_fd(int sock, unsigned at); /* the at-th byte from the head */
 
 /* processes */
 int mp__sys_getpid(void);
+uint64_t mp__sys_ids(void); /* effective user and group */
 int mp__sys_gettid(void);
 void mp__sys_yield(void);
 void mp__sys_kill_self(void);

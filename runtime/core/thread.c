@@ -62,11 +62,28 @@ static int choose_signal(void) {
   return -EAGAIN;
 }
 
+/* Tell of the end.  The moment the exit word is there the seat may be buried
+ * and become another's, so before it the thread's own list lets go of the
+ * seat, and a hold of the process's keeps it until the bell has been rung. */
+static void announce(struct mp__slot *s, int code) {
+  uint32_t seen = 0;
+  mp_ref guard;
+
+  mp__set_me(NULL, 1); /* from here on we act for the process */
+  (void)mp_ref_dup(MP__SLOT_REF(s), &guard);
+  mp__unborn(s);
+  while (
+      !mp__cas32_seq(&s->exit, &seen, MP__EXIT_FINAL | (uint32_t)(code + 256)))
+    ;
+  mp__futex_wake(&s->exit, INT32_MAX);
+  mp__bell_ring(&s->obj.bell);
+  mp_ref_close(&guard);
+}
+
 static void *thread_main(void *arg) {
   struct work w = *(struct work *)arg;
   struct mp__slot *s = w.slot;
   sigset_t set;
-  uint32_t seen = 0;
   int code;
 
   free(arg);
@@ -82,12 +99,7 @@ static void *thread_main(void *arg) {
   mp__server_close();
   if (mp__load32_acq(&s->stop) == SIGTERM || s->stop == SIGKILL)
     code = -(int)s->stop;
-  while (
-      !mp__cas32_seq(&s->exit, &seen, MP__EXIT_FINAL | (uint32_t)(code + 256)))
-    ;
-  mp__futex_wake(&s->exit, INT32_MAX);
-  mp__bell_ring(&s->obj.bell);
-  mp__unborn(s); /* from here on the seat may be another's */
+  announce(s, code);
   return NULL;
 }
 

@@ -26,8 +26,7 @@ enum { IDLE, SENDING, DROPPING };
 
 /* The socket is full for puts while the reserve is not let in. */
 static void set_room(int reserve) {
-  (void)mp__sys_sndbuf(mp__here.vault[0],
-                       (int)MP__HEAD->vault_room + reserve);
+  (void)mp__sys_sndbuf(mp__here.vault[0], (int)MP__HEAD->vault_room + reserve);
 }
 
 int mp__vault_open(void) {
@@ -202,16 +201,22 @@ fail:
   return rc;
 }
 
-int mp__vault_get(uint64_t name) {
+int mp__vault_peek(uint64_t name) {
   struct mp__fd *f = mp__at(name);
-  struct mp__txn t;
   int rc = usable();
 
   if (rc < 0)
     return rc;
+  return mp__sys_peek_fd(mp__here.vault[1],
+                         (unsigned)(f->seq - MP__HEAD->vault_head));
+}
+
+int mp__vault_get(uint64_t name) {
+  struct mp__txn t;
+  int rc;
+
   mp__begin(&t);
-  rc = mp__sys_peek_fd(mp__here.vault[1],
-                       (unsigned)(f->seq - MP__HEAD->vault_head));
+  rc = mp__vault_peek(name);
   mp__abort(&t);
   return rc;
 }

@@ -88,7 +88,8 @@ local function summary(runs)
   table.sort(sorted)
   local n = #sorted
   return {
-    runs = runs, min = sorted[1], max = sorted[n],
+    runs = runs, -- in the order of the rounds
+    min = sorted[1], max = sorted[n],
     median = (sorted[(n + 1) // 2] + sorted[n // 2 + 1]) / 2,
   }
 end
@@ -125,22 +126,32 @@ local function short(x)
   return ("%.4g"):format(x)
 end
 
---- How many times better `ours` is than `theirs`.
-local function factor(workload, ours, theirs)
-  if not ours or not theirs then return nil end
-  return workload.less and theirs / ours or ours / theirs
+--- How many times better luamp is than `side`: the median of the rounds'
+--- factors, since the machine's speed may drift from one round to the next.
+local function factor(workload, result, side)
+  local ours, theirs = result.luamp, result[side]
+  if not ours or not theirs or ours.failed or theirs.failed then return nil end
+  local factors = {}
+  for round, value in ipairs(ours.runs) do
+    local f = value / theirs.runs[round]
+    factors[round] = workload.less and 1 / f or f
+  end
+  return summary(factors).median
 end
 
-local function judge_one(workload, key, want, values)
-  local ours = values.luamp
-  if key == "least" then return short(want), ours and ours >= want end
-  if key == "most" then return "<= " .. short(want), ours and ours <= want end
-  local got = factor(workload, ours, values[key])
+local function judge_one(workload, key, want, result)
+  local ours = result.luamp and result.luamp.median
+  if key == "least" then
+    return ">= " .. short(want), ours and ours >= want
+  elseif key == "most" then
+    return "<= " .. short(want), ours and ours <= want
+  end
+  local got = factor(workload, result, key)
   return ("%g x %s"):format(want, key), got and got >= want
 end
 
 --- {kind, text, met} of each goal and aim, in the order of their names.
-local function judge(workload, values)
+local function judge(workload, result)
   local verdicts = {}
   for _, kind in ipairs{"goal", "aim"} do
     local keys = {}
@@ -148,7 +159,7 @@ local function judge(workload, values)
     table.sort(keys)
     for _, key in ipairs(keys) do
       local want = workload[kind .. "s"][key]
-      local text, met = judge_one(workload, key, want, values)
+      local text, met = judge_one(workload, key, want, result)
       table.insert(verdicts, {kind = kind, text = text, met = met or false})
     end
   end
@@ -159,9 +170,13 @@ end
 
 local ROW = "%-32s %-5s %8s %-17s %8s %6s %8s %6s  %s"
 
-local function times(workload, ours, theirs)
-  local f = factor(workload, ours, theirs)
+local function times(workload, result, side)
+  local f = factor(workload, result, side)
   return f and ("%.2f"):format(f) or "-"
+end
+
+local function median(result, side)
+  return short(result[side] and result[side].median)
 end
 
 local function verdict_text(workload, verdicts)
@@ -174,18 +189,19 @@ local function verdict_text(workload, verdicts)
   return table.concat(out, ", ")
 end
 
-local function print_row(workload, result, values, verdicts)
+local function print_row(workload, result, verdicts)
   local ours = result.luamp
   local spread = ours and ours.median
     and ("%s..%s"):format(short(ours.min), short(ours.max)) or ""
-  print(ROW:format(workload.name, workload.unit, short(values.luamp), spread,
-    short(values.python), times(workload, values.luamp, values.python),
-    short(values.floor), times(workload, values.luamp, values.floor),
+  print(ROW:format(workload.name, workload.unit,
+    median(result, "luamp"), spread,
+    median(result, "python"), times(workload, result, "python"),
+    median(result, "floor"), times(workload, result, "floor"),
     verdict_text(workload, verdicts)))
   local others = {}
   for side in workload.sides:gmatch("%S+") do
     if side ~= "luamp" and side ~= "python" and side ~= "floor" then
-      table.insert(others, side .. " " .. short(values[side]))
+      table.insert(others, side .. " " .. median(result, side))
     end
   end
   if #others > 0 then print("    " .. table.concat(others, ", ")) end
@@ -235,17 +251,16 @@ print(ROW:format("", "", "luamp", "", "python", "x", "C", "x", "wanted"))
 local broken, missing, notes = 0, 0, {}
 for _, workload in ipairs(workloads) do
   if wanted(workload) then
-    local result, values = measure(workload, heap), {}
+    local result = measure(workload, heap)
     for side, r in pairs(result) do
-      values[side] = r.median
       if r.failed then
         local text = "%s, %s: %s"
         table.insert(notes, text:format(workload.name, side, r.failed))
         if side == "luamp" then broken = broken + 1 end
       end
     end
-    local verdicts = judge(workload, values)
-    print_row(workload, result, values, verdicts)
+    local verdicts = judge(workload, result)
+    print_row(workload, result, verdicts)
     for _, v in ipairs(workload.todo and {} or verdicts) do
       if v.kind == "goal" and not v.met then missing = missing + 1 end
     end

@@ -259,7 +259,7 @@ TEST(calls_without_memory) {
     if (rc == 0)
       mp_exit(0);
     if (rc > 0)
-      CHECK_EQ(mp_proc_join(p, in_ms(1000)), 0);
+      CHECK_EQ(join_until(p, in_ms(1000)), 0);
     else
       CHECK_EQ(mp_proc_state(p), MP_NEW);
     mp_ref_close(&p);

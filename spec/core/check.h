@@ -280,8 +280,8 @@ static inline void check_sleepers(struct check *c, const uint32_t *count,
   for (i = 1; i <= MP__HEAD->nslots; i++) {
     struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
 
-    if ((s->obj.type & 0xff) == MP_TYPE_PROC &&
-        !(s->flags & MP__PROC_SWEPT) && s->waiting == mp__off(count))
+    if ((s->obj.type & 0xff) == MP_TYPE_PROC && !(s->flags & MP__PROC_SWEPT) &&
+        s->waiting == mp__off(count))
       n++;
   }
   /* A kill between counting oneself and noting where leaves one too many,
@@ -338,8 +338,8 @@ static inline void check_records(struct check *c, const struct mp__queue *q) {
   if (left != 0 || !seg)
     CHECK_BAD(c, "queue: %u records too few", left);
   if (bytes != q->long_put - q->long_got)
-    CHECK_BAD(c, "queue: %llu bytes of parcels, counted %llu",
-              (check_ull)bytes, (check_ull)(q->long_put - q->long_got));
+    CHECK_BAD(c, "queue: %llu bytes of parcels, counted %llu", (check_ull)bytes,
+              (check_ull)(q->long_put - q->long_got));
 }
 
 static inline void check_lock(struct check *c, const struct mp__lock *l,
@@ -437,7 +437,9 @@ static inline void check_counts(struct check *c) {
     for (end = 0; end < 2; end++)
       if (obj->refs[end] != o->want[end])
         CHECK_BAD(c, "%s %llu, end %d: counts %llu holders, has %llu",
-                  seat ? "seat" : o->owner ? o->owner : "object",
+                  seat       ? "seat"
+                  : o->owner ? o->owner
+                             : "object",
                   seat ? (check_ull)i : (check_ull)o->off, end,
                   (check_ull)obj->refs[end], (check_ull)o->want[end]);
   }
@@ -472,6 +474,22 @@ static inline void check_vault(struct check *c) {
     CHECK_BAD(c, "vault: in the middle of %llu", (check_ull)h->vault_op);
 }
 
+/* Whoever is dead is let go of, by the kernel's word too: one that died before
+ * it was born has left no other trace. */
+static inline void check_sweep(void) {
+  uint64_t i;
+
+  for (i = 1; i <= MP__HEAD->nslots; i++) {
+    struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+
+    if ((s->obj.type & 0xff) == MP_TYPE_PROC && s != mp__me())
+      (void)mp__slot_verify(s);
+  }
+  while (mp__scan() > 0)
+    ;
+  mp__collect();
+}
+
 /* Check everything; 1 when all is well.  `use` may be NULL. */
 static inline int check_arena(const char *when, struct check_use *use) {
   struct mp__head *h = MP__HEAD;
@@ -480,9 +498,7 @@ static inline int check_arena(const char *when, struct check_use *use) {
 
   memset(&c, 0, sizeof c);
   c.when = when;
-  while (mp__scan() > 0)
-    ;
-  mp__collect();
+  check_sweep();
   mp__begin(&t);
   if (h->njournal)
     CHECK_BAD(&c, "a transaction is half done");
@@ -545,10 +561,19 @@ static inline int check_same(const char *when, const struct check_use *was) {
   return 0;
 }
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CHECK_TSAN 1
+#endif
+#endif
+
 /* The last member leaves, so that the next test founds a family of its own
  * and the descriptors are closed. */
 static inline void check_leave(void) {
   mp__unborn(mp__me());
+#if defined(CHECK_TSAN) || defined(__SANITIZE_THREAD__)
+  mp__here.base = NULL; /* the sanitizer does not know that threads are gone */
+#endif
   mp__arena_forget();
 }
 

@@ -42,6 +42,35 @@ static inline int64_t in_ms(int64_t ms) {
   return mp_now() + ms * 1000000;
 }
 
+/* Waits return -EINTR now and then; these go on. */
+
+static inline int join_until(mp_ref p, int64_t deadline) {
+  int rc;
+
+  do
+    rc = mp_proc_join(p, deadline);
+  while (rc == -EINTR);
+  return rc;
+}
+
+static inline int finish(void) {
+  int rc;
+
+  do
+    rc = mp_finish();
+  while (rc == -EINTR);
+  return rc;
+}
+
+static inline int poll_until(mp_ref end, int64_t deadline) {
+  int rc;
+
+  do
+    rc = mp_pipe_poll(end, deadline);
+  while (rc == -EINTR);
+  return rc;
+}
+
 static inline void crew_start(struct crew *c, int (*run)(void *arg),
                               void *arg) {
   mp_ref *p = &c->proc[c->n++];
@@ -76,7 +105,7 @@ static inline void crew_join(struct crew *c) {
   int i;
 
   for (i = 0; i < c->n; i++) {
-    if (!CHECK_EQ(mp_proc_join(c->proc[i], deadline), 0))
+    if (!CHECK_EQ(join_until(c->proc[i], deadline), 0))
       continue;
     if (c->threads)
       crew_thread_gone(c->proc[i]);
@@ -89,12 +118,24 @@ static inline void crew_join(struct crew *c) {
 
 /* Messages */
 
-static inline int send_bytes(mp_ref end, const void *p, size_t len,
-                             int64_t deadline) {
-  struct mp_iov iov = {p, len};
-  struct mp_out out = {&iov, 1, 0, NULL};
+static inline int send_out(mp_ref end, const struct mp_out *out,
+                           int64_t deadline) {
+  int rc;
 
-  return mp_pipe_send(end, &out, deadline);
+  do
+    rc = mp_pipe_send(end, out, deadline);
+  while (rc == -EINTR);
+  return rc;
+}
+
+static inline int recv_msg(mp_ref end, struct mp_msg *m, void *scratch,
+                           int64_t deadline) {
+  int rc;
+
+  do
+    rc = mp_pipe_recv(end, m, scratch, deadline);
+  while (rc == -EINTR);
+  return rc;
 }
 
 static inline int send_refs(mp_ref end, const void *p, size_t len,
@@ -103,7 +144,12 @@ static inline int send_refs(mp_ref end, const void *p, size_t len,
   struct mp_iov iov = {p, len};
   struct mp_out out = {&iov, 1, nrefs, refs};
 
-  return mp_pipe_send(end, &out, deadline);
+  return send_out(end, &out, deadline);
+}
+
+static inline int send_bytes(mp_ref end, const void *p, size_t len,
+                             int64_t deadline) {
+  return send_refs(end, p, len, NULL, 0, deadline);
 }
 
 /* The next message's length, its bytes in `to` as far as they fit. */
@@ -112,7 +158,7 @@ static inline int64_t recv_bytes(mp_ref end, void *to, size_t cap,
   char scratch[MP_INLINE_MAX];
   struct mp_msg m;
   int64_t len;
-  int rc = mp_pipe_recv(end, &m, scratch, deadline);
+  int rc = recv_msg(end, &m, scratch, deadline);
 
   if (rc < 0)
     return rc;

@@ -81,7 +81,7 @@ TEST(taken_from_the_dead_one_after_the_other) {
   for (i = 0; i < 10; i++)
     crew_start(&crew, take_and_die, NULL);
   for (i = 0; i < 10; i++) {
-    CHECK_EQ(mp_proc_join(crew.proc[i], in_ms(2000)), 0);
+    CHECK_EQ(join_until(crew.proc[i], in_ms(2000)), 0);
     mp_ref_close(&crew.proc[i]);
   }
   CHECK_EQ(mp__lock_take(&shared->lock), 1);
@@ -103,7 +103,7 @@ TEST(taken_from_one_whose_seat_is_used_again) {
 
   found(&use);
   crew_start(&crew, take_and_die, NULL);
-  CHECK_EQ(mp_proc_join(crew.proc[0], in_ms(2000)), 0);
+  CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
   mp_ref_close(&crew.proc[0]);
   for (i = 0; i < 3; i++)
     CHECK_EQ(mp_proc_open(&p[i], NULL, 0), 0);
@@ -175,7 +175,7 @@ TEST(killed_at_random) {
     for (k = 0; k < 3; k++) {
       before = mp__load64_rlx(&shared->count);
       CHECK_EQ(mp_proc_signal(crew.proc[k], SIGKILL), 0);
-      CHECK_EQ(mp_proc_join(crew.proc[k], in_ms(1000)), 0);
+      CHECK_EQ(join_until(crew.proc[k], in_ms(1000)), 0);
       CHECK(mp__load64_rlx(&shared->count) >= before);
       mp_ref_close(&crew.proc[k]);
     }

@@ -114,7 +114,7 @@ TEST(a_forked_child_holds_the_same) {
     CHECK_EQ(send_bytes(a, "x", 1, MP_NOW), 0);
     mp_exit(test_failures > 0);
   }
-  CHECK_EQ(mp_proc_join(p, in_ms(5000)), 0);
+  CHECK_EQ(join_until(p, in_ms(5000)), 0);
   CHECK_EQ(mp_proc_exitcode(p, &rc), 1);
   CHECK_EQ(rc, 0);
   CHECK(check_arena("after the child", NULL));
@@ -226,7 +226,7 @@ TEST(thousand_starts_leave_nothing) {
     REQUIRE(rc >= 0);
     if (rc == 0)
       mp_exit(only_exit((void *)(uintptr_t)(i % 100)));
-    REQUIRE(mp_proc_join(p, in_ms(5000)) == 0);
+    REQUIRE(join_until(p, in_ms(5000)) == 0);
     CHECK_EQ(mp_proc_exitcode(p, &code), 1);
     CHECK_EQ(code, i % 100);
     mp_ref_close(&p);

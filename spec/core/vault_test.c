@@ -202,7 +202,7 @@ TWICE(put_by_one_got_by_many) {
   REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
   crew_start(&crew, put_one, (void *)(uintptr_t)a);
   crew_join(&crew);
-  REQUIRE(mp_pipe_recv(b, &m, scratch, in_ms(1000)) == 0);
+  REQUIRE(recv_msg(b, &m, scratch, in_ms(1000)) == 0);
   REQUIRE(m.nrefs == 1);
   CHECK_EQ(mp_ref_dup(m.refs[0], &f), 0);
   mp_msg_close(&m);
@@ -223,6 +223,7 @@ TWICE(put_by_one_got_by_many) {
 TEST(without_descriptors) {
   struct rlimit lim, low;
   struct check_use use;
+  struct mp_ready r = MP_READY_EMPTY;
   mp_ref a, b, f, g, p;
   int base, left_over, rc, fd;
 
@@ -247,9 +248,9 @@ TEST(without_descriptors) {
     mp_ref_close(&g);
     CHECK_EQ(mp_fd_share(1, &g), 0); /* drops the one before */
     mp_ref_close(&g);
-    fd = mp_pipe_fd(b);
-    CHECK(left_over ? fd > 2 : fd == -EMFILE);
-    mp_fd_close(fd);
+    fd = mp_pipe_ready(b, &r);
+    CHECK(left_over > 2 ? fd > 2 : fd > 2 || fd == -EMFILE);
+    mp_ready_close(&r);
     CHECK_EQ(send_bytes(a, "x", 1, MP_NOW), 0);
     CHECK_EQ(recv_bytes(b, &rc, 1, MP_NOW), 1);
     rc = mp_proc_open(&p, NULL, 0);
@@ -258,9 +259,9 @@ TEST(without_descriptors) {
     if (rc == 0)
       mp_exit(3);
     CHECK(rc == 1);
-    rc = mp_proc_join(p, in_ms(1000));
+    rc = join_until(p, in_ms(1000));
     CHECK(rc == 0 || rc == -EMFILE);
-    CHECK_EQ(mp_proc_join(p, MP_FOREVER), 0);
+    CHECK_EQ(join_until(p, MP_FOREVER), 0);
     CHECK_EQ(mp_proc_exitcode(p, &rc), 1);
     CHECK_EQ(rc, 3);
     mp_ref_close(&p);
@@ -268,26 +269,25 @@ TEST(without_descriptors) {
     rc = start_plan(&p, MP_SPAWN, 'e', 4, NULL, 0);
     CHECK(rc == 0 || rc == -EMFILE);
     if (rc == 0)
-      CHECK_EQ(mp_proc_join(p, MP_FOREVER), 0);
+      CHECK_EQ(join_until(p, MP_FOREVER), 0);
     mp_ref_close(&p);
     rc = start_plan(&p, MP_FORKSERVER, 'e', 4, NULL, 0);
     CHECK(rc == 0 || rc == -EMFILE);
     if (rc == 0)
-      CHECK_EQ(mp_proc_join(p, MP_FOREVER), 0);
+      CHECK_EQ(join_until(p, MP_FOREVER), 0);
     else
       CHECK_EQ(mp_proc_state(p), MP_NEW);
     mp_ref_close(&p);
     REQUIRE(setrlimit(RLIMIT_NOFILE, &lim) == 0);
-    CHECK_EQ(mp_finish(), 0); /* the server, if there is one */
+    CHECK_EQ(finish(), 0); /* the server, if there is one */
     CHECK(check_arena("afterwards", NULL));
   }
-  fd = mp_pipe_fd(b);
-  CHECK(fd > 2);
-  mp_fd_close(fd);
+  CHECK(mp_pipe_ready(b, &r) > 2);
+  mp_ready_close(&r);
   CHECK_EQ(start_plan(&p, MP_FORKSERVER, 'e', 4, NULL, 0), 0);
-  CHECK_EQ(mp_proc_join(p, in_ms(2000)), 0);
+  CHECK_EQ(join_until(p, in_ms(2000)), 0);
   mp_ref_close(&p);
-  CHECK_EQ(mp_finish(), 0);
+  CHECK_EQ(finish(), 0);
   mp_ref_close(&a);
   mp_ref_close(&b);
   mp_ref_close(&f);
@@ -297,6 +297,7 @@ TEST(without_descriptors) {
 /* A host that closes all descriptors is told so, and nothing of its own is
  * touched. */
 static void close_under_us(void) {
+  struct mp_ready r = MP_READY_EMPTY;
   struct stat before, after;
   int i, memfd, vault[2];
   mp_ref a, b, f, p;
@@ -311,7 +312,7 @@ static void close_under_us(void) {
   while ((i = open("/dev/null", O_RDWR)) >= 0 && i < vault[0] + 5)
     ; /* the host's own, in the place of ours */
   CHECK_EQ(mp_fd_share(1, &f), -MP_EFAMILY);
-  CHECK(mp_pipe_fd(b) < 0);
+  CHECK(mp_pipe_ready(b, &r) < 0);
   REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
   CHECK_EQ(mp_proc_fork(p), -MP_EFAMILY);
   CHECK_EQ(send_bytes(a, "x", 1, MP_NOW), 0); /* what is mapped works on */

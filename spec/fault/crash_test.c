@@ -83,12 +83,13 @@ static void messages(void) {
 }
 
 static void descriptors(void) {
+  struct mp_ready r = MP_READY_EMPTY;
   mp_ref f, g;
-  int fd = mp_pipe_fd(b);
 
+  (void)mp_pipe_ready(b, &r);
   (void)send_bytes(a, "ring", 4, in_ms(2000));
   (void)recv_bytes(b, bytes, sizeof bytes, in_ms(2000));
-  mp_fd_close(fd);
+  mp_ready_close(&r);
   if (mp_fd_share(1, &f) == 0 && mp_fd_share(2, &g) == 0) {
     mp_ref_close(&f);
     mp_fd_close(mp_fd_get(g));
@@ -107,7 +108,7 @@ static int child(enum mp_method how) {
     mp_ref_close(&p);
     return 1;
   }
-  bad |= mp_proc_join(p, MP_FOREVER) < 0;
+  bad |= join_until(p, MP_FOREVER) < 0;
   bad |= !mp_proc_exitcode(p, &code) || code != 7;
   mp_ref_close(&p);
   if (start_plan(&p, how, 'w', 0, NULL, MP_PROC_DAEMON) < 0) {
@@ -115,7 +116,7 @@ static int child(enum mp_method how) {
     return 1;
   }
   bad |= mp_proc_signal(p, SIGKILL) < 0;
-  bad |= mp_proc_join(p, MP_FOREVER) < 0;
+  bad |= join_until(p, MP_FOREVER) < 0;
   mp_ref_close(&p);
   return bad;
 }
@@ -128,7 +129,7 @@ static int scenario(void) {
   bad |= child(MP_FORK);
   bad |= child(MP_SPAWN);
   bad |= child(MP_FORKSERVER);
-  bad |= mp_finish() < 0;
+  bad |= finish() < 0;
   return bad;
 }
 
@@ -189,7 +190,7 @@ static int crash(const char *name, int n, const struct check_use *use) {
     (void)setenv("MP_CRASH", spec, 1);
     mp_exit(scenario());
   }
-  CHECK_EQ(mp_proc_join(p, in_ms(SECONDS * 1000)), 0);
+  CHECK_EQ(join_until(p, in_ms(SECONDS * 1000)), 0);
   CHECK_EQ(mp_proc_exitcode(p, &code), 1);
   CHECK(code == 0 || code == 1 || code == -SIGKILL);
   mp_ref_close(&p);

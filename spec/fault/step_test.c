@@ -188,8 +188,7 @@ static void record(pid_t pid) {
       continue;
     take(&snap);
     REQUIRE(nevents < EVENTS_MAX);
-    events[nevents++] =
-        (struct event){at, arrival_at(at)->n, extra, steps};
+    events[nevents++] = (struct event){at, arrival_at(at)->n, extra, steps};
   }
 }
 
@@ -255,7 +254,7 @@ static void end_victim(mp_ref *p, pid_t pid) {
 
   CHECK_EQ(kill(pid, SIGKILL), 0);
   start = mp_now();
-  CHECK_EQ(mp_proc_join(*p, start + SURVIVOR_NS), 0);
+  CHECK_EQ(join_until(*p, start + SURVIVOR_NS), 0);
   CHECK(mp_now() - start < SURVIVOR_NS);
   mp_ref_close(p);
 }
@@ -455,7 +454,7 @@ static struct mp_iov pieces[11]; /* copied by steps, not by one instruction */
 static void send_long(void) {
   const struct mp_out out = {pieces, 11, 0, NULL};
 
-  (void)mp_pipe_send(a, &out, MP_FOREVER);
+  (void)send_out(a, &out, MP_FOREVER);
 }
 
 static void prepare_long(void) {
@@ -490,7 +489,7 @@ static void send_some_refs(void) {
 static void look_refs(void) {
   char scratch[MP_INLINE_MAX];
   struct mp_msg m;
-  int rc = mp_pipe_recv(b, &m, scratch, MP_NOW);
+  int rc = recv_msg(b, &m, scratch, MP_NOW);
 
   CHECK(rc == 0 || rc == -MP_ETIMEOUT);
   if (rc != 0)
@@ -518,8 +517,8 @@ static void prepare_full_segment(void) {
 static void send_into_next(void) {
   struct mp_out out = {pieces, 1, 0, NULL};
 
-  (void)mp_pipe_send(a, &out, MP_FOREVER);
-  (void)mp_pipe_send(a, &out, MP_FOREVER);
+  (void)send_out(a, &out, MP_FOREVER);
+  (void)send_out(a, &out, MP_FOREVER);
 }
 
 static void look_full_segment(void) {
@@ -556,23 +555,25 @@ static void look_full(void) {
 
   while (recv_bytes(b, bytes, sizeof bytes, MP_NOW) > 0)
     ;
-  CHECK_EQ(mp_pipe_poll(b, MP_NOW), 0);
+  CHECK_EQ(poll_until(b, MP_NOW), 0);
 }
 
 STEPPED(send_into_a_full_pipe, prepare_full, send_in_vain, look_full)
 
 /* With a bell: the sender rings. */
 static void prepare_bell(void) {
-  int fd = mp_pipe_fd(b);
+  struct mp_ready r = MP_READY_EMPTY;
 
-  CHECK(fd > 2);
-  mp_fd_close(fd);
+  CHECK(mp_pipe_ready(b, &r) > 2);
+  mp_ready_close(&r);
 }
 
 STEPPED(send_and_ring, prepare_bell, send_short, look_short)
 
 static void ask_for_fd(void) {
-  (void)mp_pipe_fd(b);
+  struct mp_ready r = MP_READY_EMPTY;
+
+  (void)mp_pipe_ready(b, &r);
 }
 
 STEPPED(ask_for_a_bell, NULL, ask_for_fd, NULL)
@@ -601,7 +602,7 @@ static void receive_parcel(void) {
   static char scratch[MP_INLINE_MAX];
   struct mp_msg m;
 
-  if (mp_pipe_recv(b, &m, scratch, MP_NOW) == 0)
+  if (recv_msg(b, &m, scratch, MP_NOW) == 0)
     mp_msg_close(&m);
 }
 
@@ -614,7 +615,7 @@ static void receive_refs(void) {
   mp_ref held[4];
   unsigned i;
 
-  if (mp_pipe_recv(b, &m, scratch, MP_NOW) < 0)
+  if (recv_msg(b, &m, scratch, MP_NOW) < 0)
     return;
   for (i = 0; i < m.nrefs && i < 4; i++)
     (void)mp_ref_dup(m.refs[i], &held[i]);
@@ -686,9 +687,8 @@ STEPPED(dup_and_close_a_hold, NULL, dup_and_close, NULL)
 
 /* The child's ledger is full: the next hold moves it. */
 static void prepare_many_holds(void) {
-  while (MP__HEAD && nholds < 400 && mp__me()->ledger_free == 0
-             ? 1
-             : nholds < 8)
+  while (MP__HEAD && nholds < 400 && mp__me()->ledger_free == 0 ? 1
+                                                                : nholds < 8)
     REQUIRE(mp_ref_dup(a, &holds[nholds++]) == 0);
 }
 
@@ -768,7 +768,7 @@ static void sweep(void) {
 }
 
 static void look_first(void) {
-  CHECK_EQ(mp_proc_join(first, in_ms(1000)), 0);
+  CHECK_EQ(join_until(first, in_ms(1000)), 0);
   mp_ref_close(&first);
 }
 

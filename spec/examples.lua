@@ -1,0 +1,80 @@
+-- examples.lua -- runs every example and looks at what it prints.
+--
+-- Called from the root of the tree: lua5.4 spec/examples.lua.  Environment:
+-- LUAMP, the command.  The last line is "N passed, N failed".
+
+local LUAMP = os.getenv("LUAMP") or "build/bin/luamp"
+
+-- What each must print, as patterns; some are run on more than one thing.
+local expected = {
+  hello = { {
+    "Hello, world, from process %d+\n", "letters in the name:\t5\n",
+    "exit code:\t0\n",
+  } },
+  pipeline = { { "^500 even squares, sum 167167000\n$" } },
+  start_methods = { {
+    "fork +42, worked out in another process\n",
+    "spawn +42, worked out in another process\n",
+    "forkserver +42, worked out in another process\n",
+    "thread +42, worked out in this process\n",
+  } },
+  process_value = { {
+    "the watcher saw worker end with exit code 7\n",
+    "the same process:\ttrue\n",
+  } },
+  event_loop = { { "sum 55; the timer ran meanwhile: true\n" } },
+  wordfreq = {
+    {
+      "%d+ text files, [%d.]+ MiB below /%S+\n",
+      "%d+ different words; the most frequent:\n  %a+ +%d+\n",
+      "one process: +[%d.]+ s\n", "%d+ processes: +[%d.]+ s\n",
+      "speedup: +[%d.]+\n", "results equal: true\n$",
+    },
+    { arg = "examples", "results equal: true\n$" },
+    { arg = "/nonexistent", "0 text files", "results equal: true\n$" },
+  },
+}
+
+-- Without luv there is nothing to show; the example says so.
+if not pcall(require, "luv") then
+  expected.event_loop[1] = { "luv is not installed" }
+end
+
+local passed, failed = 0, 0
+
+local function check(name, case)
+  local command = ("timeout 60 %s examples/%s.lua %s 2>&1 </dev/null"):format(
+    LUAMP, name, case.arg or "")
+  local pipe = assert(io.popen(command))
+  local output = pipe:read("a")
+  local ok, how, code = pipe:close()
+  local missing = ok and {} or { ("%s %d"):format(how, code) }
+  for _, pattern in ipairs(case) do
+    if not output:find(pattern) then missing[#missing + 1] = pattern end
+  end
+  local title = ("%s %s"):format(name, case.arg or "")
+  if #missing == 0 then
+    passed = passed + 1
+    print("ok     " .. title)
+  else
+    failed = failed + 1
+    print(("FAILED %s: %s\n%s"):format(
+      title, table.concat(missing, "; "), output))
+  end
+end
+
+local files <close> = assert(io.popen("ls examples/*.lua"))
+for path in files:lines() do
+  local name = path:match("([^/]+)%.lua$")
+  for _, case in ipairs(expected[name] or { { "nothing is expected" } }) do
+    check(name, case)
+  end
+  expected[name] = nil
+end
+for name in pairs(expected) do
+  failed = failed + 1
+  print("FAILED examples/" .. name .. ".lua is not there")
+end
+
+print(("%d passed, %d failed"):format(passed, failed))
+os.exit(failed == 0)
