@@ -341,7 +341,7 @@ describe("connection over a descriptor:", function()
     end)
 
     for _, method in ipairs(METHODS) do
-      it_works("a connection travels through a pipe (" .. method .. ")", function()
+      it_works("travels through a pipe (" .. method .. ")", function()
         local a, b = both()
         local here, there = mp.Pipe()
         local child = start(method, function(line)
@@ -363,7 +363,7 @@ describe("connection over a descriptor:", function()
         assert.same({ nil, "closed" }, { a:recv_bytes() })
       end)
 
-      it_works("with its directions (" .. method .. ")", function()
+      it_works("travels with its directions (" .. method .. ")", function()
         local pipe = assert(luv.pipe())
         local reader = Connection(pipe.read, true, false)
         local writer = Connection(pipe.write, false, true)
@@ -425,7 +425,9 @@ describe("connection over a descriptor:", function()
   end)
 
   describe("Python", function()
-    local python = io.popen("command -v python3"):read("a"):match("%S+")
+    local which = io.popen("command -v python3")
+    local python = which:read("a"):match("%S+")
+    which:close()
 
     local function talk(title, script, test)
       if not python then

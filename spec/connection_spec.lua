@@ -736,15 +736,16 @@ describe("connection:", function()
         local n = 4 * 1024 * MiB + 1
         local a, b = mp.Pipe()
         do
-          local text = ("0123456789abcdef"):rep(n // 16 + 1):sub(1, n)
-          assert.is_true(a:send_bytes(text))
+          -- string.rep makes 2 GiB at most
+          local giga = ("0123456789abcdef"):rep(1 << 26)
+          assert.is_true(a:send_bytes(giga .. giga .. giga .. giga .. "0"))
         end
         collect()
         local got = get_bytes(b)
         assert.equal(n, #got)
         assert.equal("0123456789abcdef0", got:sub(-17))
         assert.equal("f0123", got:sub(16, 20))
-        assert.equal("f0123", got:sub((1 << 32) - 15 + 15, (1 << 32) + 4))
+        assert.equal("f0", got:sub(1 << 32))
       end)
     end
   end)

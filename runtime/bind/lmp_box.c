@@ -143,7 +143,7 @@ int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
     return 0;
   b = lmp_box_check(L, idx, b->kind);
   if (b->kind == LMP_CONN && b->held == MP_REF_EMPTY) {
-    rc = mp_fd_share(b->conn.fd, &b->held);
+    rc = mp_fd_share(b->conn.fd, b->modes, &b->held);
     if (rc < 0)
       return lmp_raise(L, rc, "send a connection");
     lmp_box_settle(L, idx);
@@ -162,7 +162,7 @@ static void push_new(lua_State *L, mp_ref name) {
   if (rc == 0 && b->kind == LMP_CONN) {
     rc = mp_fd_get(b->held);
     b->conn.fd = rc;
-    b->modes = MP_PIPE_READABLE | MP_PIPE_WRITABLE;
+    b->modes = mp_fd_modes(b->held);
   }
   if (rc < 0)
     lmp_raise(L, rc, "receive an mp object");

@@ -21,7 +21,7 @@ int mp__bell_fd(struct mp__bell *b) {
   fd = mp__sys_eventfd(0);
   if (fd < 0)
     return fd;
-  rc = mp__vault_put(fd, &made);
+  rc = mp__vault_put(fd, 0, &made);
   mp__sys_close(fd);
   if (rc < 0)
     return rc;

@@ -32,16 +32,17 @@ static int *table(void) {
 
   if (!__atomic_load_n(&kids, __ATOMIC_ACQUIRE)) {
     fresh = mp__sys_map(bytes); /* pages come with use */
+    /* Before others see the table, or they would take it for a parent's. */
+    mp__store32_rlx(&kids_generation, mp__here.generation);
     if (fresh &&
         !__atomic_compare_exchange_n(&kids, &none, fresh, 0, __ATOMIC_ACQ_REL,
                                      __ATOMIC_ACQUIRE))
       mp__sys_unmap(fresh, bytes);
-    kids_generation = mp__here.generation;
   }
-  if (kids && kids_generation != mp__here.generation) {
+  if (kids && mp__load32_rlx(&kids_generation) != mp__here.generation) {
     memset(kids, 0, bytes); /* a host's own fork: those are our parent's */
     nkids = 0;
-    kids_generation = mp__here.generation;
+    mp__store32_rlx(&kids_generation, mp__here.generation);
   }
   return kids;
 }
@@ -59,7 +60,7 @@ void mp__child_note(struct mp__slot *s) {
 }
 
 static int noted(const struct mp__slot *s) {
-  return kids && kids_generation == mp__here.generation
+  return kids && mp__load32_rlx(&kids_generation) == mp__here.generation
              ? kids[mp__slot_index(s)]
              : 0;
 }

@@ -147,12 +147,15 @@ struct mp__fd {
   uint64_t seq;  /* number of its entry; big */
   uint64_t next; /* the live entries in order; big */
   uint64_t prev;
+  uint64_t label; /* the owner of the descriptor; 0 for a bell */
 };
 int mp__vault_open(void);
-int mp__vault_put(int fd, mp_ref *held); /* fd stays the caller's */
-int mp__vault_get(uint64_t name);        /* a new descriptor */
-int mp__vault_peek(uint64_t name);       /* the same; the big lock is held */
+int mp__vault_put(int fd, uint64_t label,
+                  mp_ref *held);   /* fd stays the caller's */
+int mp__vault_get(uint64_t name);  /* a new descriptor */
+int mp__vault_peek(uint64_t name); /* the same; the big lock is held */
 void mp__vault_drop(struct mp__txn *t, uint64_t name);
+void mp__vault_tidy(void); /* drop what belongs to nobody, wherever it is */
 void mp__vault_replay(void);
 
 /* bell.c */

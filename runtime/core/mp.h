@@ -101,8 +101,10 @@ uint32_t mp_generation(void);
 
 /* vault.c -- owns descriptors that travel: a copy is kept where every member
  * can get at it. */
-int mp_fd_share(int fd, mp_ref *held); /* fd stays the caller's */
-int mp_fd_get(mp_ref ref);             /* a new descriptor, the caller's */
+/* fd stays the caller's; modes: MP_PIPE_READABLE, ..., not 0 */
+int mp_fd_share(int fd, unsigned modes, mp_ref *held);
+unsigned mp_fd_modes(mp_ref ref);
+int mp_fd_get(mp_ref ref); /* a new descriptor, the caller's */
 int mp_fd_is_open(int fd);
 void mp_fd_close(int fd);
 

@@ -334,19 +334,22 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
 void mp__collect(void) {
   struct mp__txn t;
   struct mp__obj *o;
+  int tidy = 0;
 
   while (mp__load64_rlx(&MP__HEAD->garbage)) {
     mp__begin(&t);
     if (MP__HEAD->garbage == 0) {
       mp__abort(&t);
-      return;
+      break;
     }
     o = mp__at(MP__HEAD->garbage);
     if (o->bell.fd) {
       mp__drop_word(&t, &o->bell.fd);
     } else if (!step(&t, o)) {
-      if ((o->type & 0xff) == MP_TYPE_FD)
+      if ((o->type & 0xff) == MP_TYPE_FD) {
+        tidy |= ((struct mp__fd *)(void *)o)->label != 0;
         mp__vault_drop(&t, mp__off(o));
+      }
       if ((o->type & 0xff) != MP_TYPE_PROC)
         mp__free(&t, mp__off(o));
       unlist(&t, o);
@@ -354,4 +357,6 @@ void mp__collect(void) {
     mp__end(&t);
     MP_FAULT("collect.step");
   }
+  if (tidy)
+    mp__vault_tidy();
 }

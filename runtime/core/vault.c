@@ -157,7 +157,7 @@ static int send_entry(struct mp__txn *t, int fd) {
   return rc == -EAGAIN ? -ENFILE : rc;
 }
 
-int mp__vault_put(int fd, mp_ref *held) {
+int mp__vault_put(int fd, uint64_t label, mp_ref *held) {
   struct mp__head *h = MP__HEAD;
   struct mp__txn t;
   struct mp__fd *f;
@@ -180,6 +180,7 @@ int mp__vault_put(int fd, mp_ref *held) {
   }
   f = mp__at(off);
   f->obj.refs[0] = 1;
+  f->label = label;
   f->seq = h->vault_tail;
   f->next = 0;
   f->prev = h->vault_last;
@@ -238,11 +239,27 @@ void mp__vault_drop(struct mp__txn *t, uint64_t name) {
 
 /* The public face */
 
-int mp_fd_share(int fd, mp_ref *held) {
+/* An entry that nobody holds keeps its descriptor open, and so a peer from
+ * seeing the end: turn the socket around until all such are out. */
+void mp__vault_tidy(void) {
+  struct mp__txn t;
+
+  mp__begin(&t);
+  drop_dead();
+  if (usable() == 0)
+    (void)make_room(&t);
+  mp__abort(&t);
+}
+
+int mp_fd_share(int fd, unsigned modes, mp_ref *held) {
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
-  return rc < 0 ? rc : mp__vault_put(fd, held);
+  return rc < 0 ? rc : mp__vault_put(fd, modes, held);
+}
+
+unsigned mp_fd_modes(mp_ref ref) {
+  return (unsigned)((struct mp__fd *)mp__at(MP_REF_ID(ref)))->label;
 }
 
 int mp_fd_get(mp_ref ref) {

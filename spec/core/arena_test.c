@@ -264,7 +264,7 @@ TEST(calls_without_memory) {
       CHECK_EQ(mp_proc_state(p), MP_NEW);
     mp_ref_close(&p);
   }
-  rc = mp_fd_share(1, &f);
+  rc = mp_fd_share(1, 1, &f);
   if (rc == 0)
     mp_ref_close(&f);
   CHECK(check_same("after the errors", &full));

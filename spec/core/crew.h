@@ -9,6 +9,8 @@
 
 #include "check.h"
 
+#include <pthread.h>
+
 #define CREW_MAX 16
 #define CREW_SECONDS 9
 
@@ -71,6 +73,52 @@ static inline int poll_until(mp_ref end, int64_t deadline) {
   return rc;
 }
 
+/* A thread is over for the family a moment before it is over for itself; it
+ * must not find the family left.  So each says so with its last breath. */
+
+static pthread_key_t crew_key;
+static uint32_t crew_begun, crew_ended;
+
+struct crew_work {
+  int (*run)(void *arg);
+  void *arg;
+};
+
+static inline void crew_last_breath(void *arg) {
+  (void)arg;
+  mp__add32_seq(&crew_ended, 1);
+}
+
+static inline int crew_main(void *arg) {
+  struct crew_work work = *(struct crew_work *)arg;
+
+  free(arg);
+  (void)pthread_setspecific(crew_key, &crew_key);
+  return work.run(work.arg);
+}
+
+static inline void threads_gone(void) {
+  while (mp__load32_seq(&crew_ended) != crew_begun)
+    (void)usleep(100);
+}
+
+static inline int start_thread(mp_ref p, int (*run)(void *arg), void *arg) {
+  struct crew_work *work = malloc(sizeof *work);
+  int rc;
+
+  if (crew_begun == 0)
+    REQUIRE(pthread_key_create(&crew_key, crew_last_breath) == 0);
+  REQUIRE(work != NULL);
+  *work = (struct crew_work){run, arg};
+  rc = mp_proc_thread(p, crew_main, work);
+  if (rc < 0)
+    free(work);
+  else
+    crew_begun++;
+  check_before_leave = threads_gone;
+  return rc;
+}
+
 static inline void crew_start(struct crew *c, int (*run)(void *arg),
                               void *arg) {
   mp_ref *p = &c->proc[c->n++];
@@ -78,7 +126,7 @@ static inline void crew_start(struct crew *c, int (*run)(void *arg),
 
   REQUIRE(mp_proc_open(p, NULL, 0) == 0);
   if (c->threads) {
-    REQUIRE(mp_proc_thread(*p, run, arg) == 0);
+    REQUIRE(start_thread(*p, run, arg) == 0);
     return;
   }
   rc = mp_proc_fork(*p);
@@ -90,15 +138,6 @@ static inline void crew_start(struct crew *c, int (*run)(void *arg),
   }
 }
 
-/* A thread is over for the family a moment before the thread itself is. */
-static inline void crew_thread_gone(mp_ref p) {
-  const struct mp__slot *s = mp__at(MP_REF_ID(p));
-  int tid = (int)mp__load32_acq(&s->tid);
-
-  while (mp__sys_tgkill(getpid(), tid, 0) == 0)
-    (void)usleep(100);
-}
-
 static inline void crew_join(struct crew *c) {
   int64_t deadline = in_ms(CREW_SECONDS * 1000);
   int code = -1;
@@ -107,8 +146,6 @@ static inline void crew_join(struct crew *c) {
   for (i = 0; i < c->n; i++) {
     if (!CHECK_EQ(join_until(c->proc[i], deadline), 0))
       continue;
-    if (c->threads)
-      crew_thread_gone(c->proc[i]);
     CHECK_EQ(mp_proc_exitcode(c->proc[i], &code), 1);
     CHECK_EQ(code, 0);
     mp_ref_close(&c->proc[i]);

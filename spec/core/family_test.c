@@ -75,7 +75,7 @@ static int hold_much(void *arg) {
     refs[0] = a; /* not x: a pipe in itself stays until the family ends */
     refs[1] = b;
     MUST(send_refs(y, "x", 1, refs, 2, MP_NOW) == 0);
-    MUST(mp_fd_share(1, &x) == 0);
+    MUST(mp_fd_share(1, 1, &x) == 0);
     MUST(mp_proc_open(&x, NULL, 0) == 0);
     MUST(set_plan(x, 'e', 0, refs + 1) == 0);
   }

@@ -452,7 +452,7 @@ TEST(threads_and_their_codes) {
   founded(&use);
   for (i = 0; i < 200; i++) {
     REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
-    REQUIRE(mp_proc_thread(p, return_code, (void *)(intptr_t)(i % 256)) == 0);
+    REQUIRE(start_thread(p, return_code, (void *)(intptr_t)(i % 256)) == 0);
     fd = i % 10 ? -1 : mp_proc_fd(p);
     CHECK_EQ(join_until(p, in_ms(3000)), 0);
     CHECK_EQ(code_of(p), i % 256);
@@ -461,7 +461,6 @@ TEST(threads_and_their_codes) {
     if (fd >= 0)
       CHECK(readable(fd, 1000));
     mp_fd_close(fd);
-    crew_thread_gone(p);
     mp_ref_close(&p);
   }
   left(&use);
@@ -477,14 +476,13 @@ TEST(a_thread_is_stopped_while_it_waits) {
   for (i = 0; i < 20; i++) {
     hooked = 0;
     REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
-    REQUIRE(mp_proc_thread(p, wait_for_stop, (void *)(uintptr_t)b) == 0);
+    REQUIRE(start_thread(p, wait_for_stop, (void *)(uintptr_t)b) == 0);
     (void)usleep((useconds_t)(i * 3000));
     CHECK_EQ(mp_proc_signal(p, SIGTERM), 0);
     CHECK_EQ(join_until(p, in_ms(2000)), 0);
     CHECK_EQ(code_of(p), -SIGTERM);
     if (i > 3)
       CHECK_EQ(hooked, 1);
-    crew_thread_gone(p);
     mp_ref_close(&p);
   }
   mp_ref_close(&a);

@@ -35,7 +35,7 @@ TEST(put_and_get) {
 
   founded(&use);
   fd = numbered(7);
-  CHECK_EQ(mp_fd_share(fd, &f), 0);
+  CHECK_EQ(mp_fd_share(fd, 1, &f), 0);
   CHECK_EQ(mp_ref_type(f), MP_TYPE_FD);
   mp_fd_close(fd);
   got = mp_fd_get(f);
@@ -57,9 +57,9 @@ TEST(what_is_no_descriptor_is_refused) {
   mp_ref f;
 
   founded(&use);
-  CHECK_EQ(mp_fd_share(-1, &f), -EBADF);
+  CHECK_EQ(mp_fd_share(-1, 1, &f), -EBADF);
   CHECK_EQ(f, MP_REF_EMPTY);
-  CHECK_EQ(mp_fd_share(1000, &f), -EBADF);
+  CHECK_EQ(mp_fd_share(1000, 1, &f), -EBADF);
   CHECK(check_same("after the errors", &use));
   left(&use);
 }
@@ -75,7 +75,7 @@ TEST(many_and_their_order) {
   for (round = 1; round < 12; round += 2) {
     for (i = 0; i < N; i++) {
       fd = numbered((uint64_t)i + 1);
-      CHECK_EQ(mp_fd_share(fd, &f[i]), 0);
+      CHECK_EQ(mp_fd_share(fd, 1, &f[i]), 0);
       mp_fd_close(fd);
     }
     for (i = 0; i < N; i++) {
@@ -91,7 +91,7 @@ TEST(many_and_their_order) {
       if (i % 3 == 0) { /* dropping happens at the next put */
         mp_ref g;
 
-        CHECK_EQ(mp_fd_share(1, &g), 0);
+        CHECK_EQ(mp_fd_share(1, 1, &g), 0);
         mp_ref_close(&g);
       }
     }
@@ -110,15 +110,15 @@ TEST_LIMIT(more_than_the_socket_holds, 20) {
 
   founded(&use);
   fd = numbered(1);
-  CHECK_EQ(mp_fd_share(fd, &first), 0);
+  CHECK_EQ(mp_fd_share(fd, 1, &first), 0);
   mp_fd_close(fd);
   fd = numbered(2);
   for (i = 0; i < 20000; i++) {
-    if (!CHECK_EQ(mp_fd_share(1, &f), 0))
+    if (!CHECK_EQ(mp_fd_share(1, 1, &f), 0))
       break;
     mp_ref_close(&f);
     if (i == 500)
-      CHECK_EQ(mp_fd_share(fd, &mid), 0);
+      CHECK_EQ(mp_fd_share(fd, 1, &mid), 0);
   }
   mp_fd_close(fd);
   CHECK(check_arena("after many", &now));
@@ -143,7 +143,7 @@ TEST_LIMIT(full_of_live_ones, 20) {
   founded(&use);
   for (n = 0; n < MAX; n++) {
     fd = n % 100 == 0 ? numbered((uint64_t)n + 1) : 1;
-    rc = mp_fd_share(fd, &f[n]);
+    rc = mp_fd_share(fd, 1, &f[n]);
     if (n % 100 == 0)
       mp_fd_close(fd);
     if (rc < 0)
@@ -160,7 +160,7 @@ TEST_LIMIT(full_of_live_ones, 20) {
   }
   while (n > 0)
     mp_ref_close(&f[--n]);
-  CHECK_EQ(mp_fd_share(1, &f[0]), 0);
+  CHECK_EQ(mp_fd_share(1, 1, &f[0]), 0);
   mp_ref_close(&f[0]);
   left(&use);
 }
@@ -183,7 +183,7 @@ static int put_one(void *arg) {
   mp_ref f;
   int fd = numbered(42);
 
-  MUST(mp_fd_share(fd, &f) == 0);
+  MUST(mp_fd_share(fd, 1, &f) == 0);
   MUST(send_refs((mp_ref)(uintptr_t)arg, "", 0, &f, 1, MP_NOW) == 0);
   mp_ref_close(&f);
   mp_fd_close(fd);
@@ -230,7 +230,7 @@ TEST(without_descriptors) {
   founded(&use);
   (void)!freopen("/dev/null", "w", stderr); /* of spawned ones that fail */
   REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
-  REQUIRE(mp_fd_share(1, &f) == 0);
+  REQUIRE(mp_fd_share(1, 1, &f) == 0);
   base = mp__sys_dup(1);
   mp_fd_close(base);
   REQUIRE(getrlimit(RLIMIT_NOFILE, &lim) == 0);
@@ -244,9 +244,9 @@ TEST(without_descriptors) {
     fd = mp_fd_get(f); /* the entry is still there */
     CHECK(left_over ? fd > 2 : fd == -EMFILE);
     mp_fd_close(fd);
-    CHECK_EQ(mp_fd_share(1, &g), 0);
+    CHECK_EQ(mp_fd_share(1, 1, &g), 0);
     mp_ref_close(&g);
-    CHECK_EQ(mp_fd_share(1, &g), 0); /* drops the one before */
+    CHECK_EQ(mp_fd_share(1, 1, &g), 0); /* drops the one before */
     mp_ref_close(&g);
     fd = mp_pipe_ready(b, &r);
     CHECK(left_over > 2 ? fd > 2 : fd > 2 || fd == -EMFILE);
@@ -311,7 +311,7 @@ static void close_under_us(void) {
     (void)close(i);
   while ((i = open("/dev/null", O_RDWR)) >= 0 && i < vault[0] + 5)
     ; /* the host's own, in the place of ours */
-  CHECK_EQ(mp_fd_share(1, &f), -MP_EFAMILY);
+  CHECK_EQ(mp_fd_share(1, 1, &f), -MP_EFAMILY);
   CHECK(mp_pipe_ready(b, &r) < 0);
   REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
   CHECK_EQ(mp_proc_fork(p), -MP_EFAMILY);

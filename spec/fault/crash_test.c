@@ -90,12 +90,12 @@ static void descriptors(void) {
   (void)send_bytes(a, "ring", 4, in_ms(2000));
   (void)recv_bytes(b, bytes, sizeof bytes, in_ms(2000));
   mp_ready_close(&r);
-  if (mp_fd_share(1, &f) == 0 && mp_fd_share(2, &g) == 0) {
+  if (mp_fd_share(1, 1, &f) == 0 && mp_fd_share(2, 1, &g) == 0) {
     mp_ref_close(&f);
     mp_fd_close(mp_fd_get(g));
     mp_ref_close(&g);
   }
-  if (mp_fd_share(1, &f) == 0)
+  if (mp_fd_share(1, 1, &f) == 0)
     mp_ref_close(&f);
 }
 

@@ -330,7 +330,7 @@ static void some_other_things_work(void) {
   int fd;
 
   CHECK_EQ(mp_proc_open(&p, NULL, 0), 0);
-  CHECK_EQ(mp_fd_share(1, &f), 0);
+  CHECK_EQ(mp_fd_share(1, 1, &f), 0);
   fd = mp_fd_get(f);
   CHECK(fd > 2);
   mp_fd_close(fd);
@@ -829,7 +829,7 @@ STEPPED(give_a_process_a_plan, NULL, set_plan, NULL)
 static void share_fd(void) {
   mp_ref f;
 
-  (void)mp_fd_share(a_fd, &f);
+  (void)mp_fd_share(a_fd, 1, &f);
 }
 
 STEPPED(share_a_descriptor, NULL, share_fd, NULL)
@@ -837,8 +837,8 @@ STEPPED(share_a_descriptor, NULL, share_fd, NULL)
 static void share_and_close(void) {
   mp_ref f, g;
 
-  (void)mp_fd_share(a_fd, &f);
-  (void)mp_fd_share(a_fd, &g);
+  (void)mp_fd_share(a_fd, 1, &f);
+  (void)mp_fd_share(a_fd, 1, &g);
   mp_fd_close(mp_fd_get(g));
   mp_ref_close(&f);
   mp_ref_close(&g);
@@ -856,7 +856,7 @@ static void prepare_full_vault(void) {
   for (i = 0; i < 40; i++) {
     fd = mp__sys_eventfd((unsigned)i + 1);
     REQUIRE(fd > 2);
-    if (mp_fd_share(fd, &holds[i]) < 0)
+    if (mp_fd_share(fd, 1, &holds[i]) < 0)
       break;
     mp_fd_close(fd);
     nholds++;
