@@ -63,8 +63,8 @@ void mp__bell_ring_held(struct mp__bell *b) {
 void mp__bell_quiet(struct mp__bell *b, int fd) {
   uint64_t n;
 
-  /* Read in any case: a waker may have taken its turn before and write only
-   * now. */
-  (void)mp__swap32_seq(&b->rung, 0);
+  /* Read first: a waker whose turn comes after the swap writes again.  One
+   * that writes late rings for nothing once, which the next read takes. */
   (void)mp__sys_read(fd, &n, sizeof n);
+  (void)mp__swap32_seq(&b->rung, 0);
 }

@@ -99,9 +99,12 @@ static int rotate(struct mp__txn *t) {
   if (fd < 0)
     return fd;
   mp__store64_rel(&h->vault_op, SENDING);
-  set_room(RESERVE);
   rc = mp__sys_send_fd(mp__here.vault[0], fd);
-  set_room(0);
+  if (rc == -EAGAIN) {
+    set_room(RESERVE);
+    rc = mp__sys_send_fd(mp__here.vault[0], fd);
+    set_room(0);
+  }
   mp__sys_close(fd);
   if (rc < 0) {
     mp__store64_rel(&h->vault_op, IDLE);
@@ -190,6 +193,7 @@ int mp__vault_put(int fd, uint64_t label, mp_ref *held) {
     mp__set(&t, &h->vault_first, off);
   mp__set(&t, &h->vault_last, off);
   mp__set(&t, &h->vault_tail, h->vault_tail + 1);
+  mp__set(&t, &h->vault_live, h->vault_live + 1);
   mp__commit(&t);
   mp__store64_rel(&h->vault_op, IDLE);
   mp__end(&t);
@@ -227,6 +231,7 @@ void mp__vault_drop(struct mp__txn *t, uint64_t name) {
   struct mp__head *h = MP__HEAD;
   struct mp__fd *f = mp__at(name);
 
+  mp__set(t, &h->vault_live, h->vault_live - 1);
   if (f->prev)
     mp__set(t, &((struct mp__fd *)mp__at(f->prev))->next, f->next);
   else
@@ -239,15 +244,23 @@ void mp__vault_drop(struct mp__txn *t, uint64_t name) {
 
 /* The public face */
 
+#define FEW 64
+
 /* An entry that nobody holds keeps its descriptor open, and so a peer from
- * seeing the end: turn the socket around until all such are out. */
+ * seeing the end: turn the socket around until all such are out; among many,
+ * once a quarter of them are such. */
 void mp__vault_tidy(void) {
+  struct mp__head *h = MP__HEAD;
   struct mp__txn t;
+  uint64_t dead;
 
   mp__begin(&t);
-  drop_dead();
-  if (usable() == 0)
-    (void)make_room(&t);
+  if (usable() == 0) {
+    drop_dead();
+    dead = h->vault_tail - h->vault_head - h->vault_live;
+    if (dead > 0 && (h->vault_live <= FEW || dead > h->vault_live / 4))
+      (void)make_room(&t);
+  }
   mp__abort(&t);
 }
 

@@ -543,10 +543,15 @@ static inline void check_dump_seats(void) {
   }
 }
 
+/* Waits for threads that are over for the family but not for themselves. */
+static void (*check_before_leave)(void);
+
 /* As little in use as before; the free blocks may be more. */
 static inline int check_same(const char *when, const struct check_use *was) {
   struct check_use now;
 
+  if (check_before_leave)
+    check_before_leave();
   if (!check_arena(when, &now))
     return 0;
   if (now.blocks == was->blocks && now.seats == was->seats &&
@@ -563,11 +568,7 @@ static inline int check_same(const char *when, const struct check_use *was) {
 
 /* The last member leaves, so that the next test founds a family of its own
  * and the descriptors are closed. */
-static void (*check_before_leave)(void);
-
 static inline void check_leave(void) {
-  if (check_before_leave)
-    check_before_leave();
   mp__unborn(mp__me());
   mp__arena_forget();
 }

@@ -12,6 +12,18 @@
 #include <pthread.h>
 
 #define CREW_MAX 16
+
+#if defined(__SANITIZE_THREAD__)
+#define TEST_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_TSAN 1
+#endif
+#endif
+#ifndef TEST_TSAN
+#define TEST_TSAN 0
+#endif
+
 #define CREW_SECONDS 9
 
 struct crew {

@@ -141,6 +141,8 @@ TEST_LIMIT(full_of_live_ones, 20) {
   int i, n, fd, rc = 0;
 
   founded(&use);
+  MP__HEAD->vault_room = 65536;
+  (void)mp__sys_sndbuf(mp__here.vault[0], 65536);
   for (n = 0; n < MAX; n++) {
     fd = n % 100 == 0 ? numbered((uint64_t)n + 1) : 1;
     rc = mp_fd_share(fd, 1, &f[n]);
