@@ -74,7 +74,7 @@ struct mp__head {
   uint64_t vault_op;    /* 0 idle, 1 sending, 2 dropping; see vault.c */
   uint64_t vault_head;  /* number of the first entry in the socket; big */
   uint64_t vault_tail;  /* number of the next entry; big */
-  uint64_t vault_live; /* entries that somebody holds; big */
+  uint64_t vault_live;  /* entries that somebody holds; big */
   uint64_t vault_first; /* the fd object with the lowest number; big */
   uint64_t vault_last;  /* ... and with the highest; big */
   uint64_t vault_room;  /* bytes of the socket's buffer; the founder */
