@@ -83,7 +83,8 @@ helper.count = count
 --- One field of /proc/PID/status; nil when there is no such process.
 function helper.status(pid, field)
   local file <close> = io.open(("/proc/%s/status"):format(pid))
-  return file and file:read("a"):match("%f[^\n\0]" .. field .. ":%s*([^\n]*)")
+  local text = file and file:read("a") -- nil when it is gone by now
+  return text and text:match("%f[^\n\0]" .. field .. ":%s*([^\n]*)")
 end
 
 --- Does a process run?  A zombie does not.
