@@ -67,6 +67,8 @@ bind_obj := $(call obj,$(bind_src))
 cmd_obj := $(call obj,$(cmd_src))
 embed_obj := $(OUT)/obj/embed/preload.o $(OUT)/obj/embed/modules.o
 tests := $(patsubst spec/core/%.c,$(OUT)/test/%,$(test_src))
+fault_tests := $(patsubst spec/fault/%.c,$(OUT)/fault/%,\
+  $(wildcard spec/fault/*_test.c))
 fuzzers := $(patsubst spec/fuzz/%.c,$(OUT)/fuzz/%,$(fuzz_src))
 bench_obj := $(patsubst spec/bench/floor/%.c,$(OUT)/obj/floor/%.o,$(bench_src))
 floor := $(OUT)/bench/floor
@@ -138,6 +140,10 @@ $(luamp): $(cmd_obj) $(library)
 	@mkdir -p $(@D)
 	$(LINK) -Wl,-z,now -o $@ $(cmd_obj) $(library) $(HOST_LUA)
 
+$(fault_tests): $(OUT)/fault/%: spec/fault/%.c $(core_obj) $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -Ispec/core $(LDFLAGS) -o $@ $< $(core_obj) -lm
+
 $(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(core_obj) -lm
@@ -201,7 +207,7 @@ valgrind: $(tests) | deps ## C tests under memcheck
 	@.ci/deps valgrind
 	@$(suites) valgrind
 
-suites: all $(tests)
+suites: all $(tests) $(if $(filter fault,$(FLAVOUR)),$(fault_tests))
 	@$(suites) $(SUITES)
 
 fuzz: | deps ## hostile bytes for the decoder, FUZZ_SECONDS=60 of them

@@ -110,7 +110,11 @@ local suites = {
   end,
   luamp = function() return {busted(luamp)} end,
   lua = function() return {busted(plain)} end,
-  fault = function() return {busted(luamp, "spec/fault")} end,
+  fault = function()
+    local tests = map(counted, lines("ls " .. out .. "/fault/*_test"))
+    tests[#tests + 1] = busted(luamp, "spec/fault")
+    return tests
+  end,
   stress = function()
     -- The C tests, those of messages over 4 GiB included.
     local tests = map(function(test)

@@ -45,7 +45,8 @@ static void add_key(lua_State *L, luaL_Buffer *b, int idx) {
   case LUA_TSTRING:
     s = lua_tolstring(L, idx, &len);
     if (is_name(s, len)) {
-      luaL_addchar(b, '.');
+      if (luaL_bufflen(b) > 0) /* an empty root: the field is the root */
+        luaL_addchar(b, '.');
       luaL_addlstring(b, s, len);
       return;
     }
