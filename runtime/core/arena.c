@@ -62,6 +62,7 @@ static uint64_t class_for(uint64_t len) {
 void mp__begin(struct mp__txn *t) {
   t->n = 0;
   t->ngone = 0;
+  t->bare = 0;
   (void)mp__lock_take(&MP__HEAD->big);
 }
 
@@ -100,6 +101,18 @@ void mp__replay(void) {
   mp__vault_replay();
 }
 
+/* Only now: until the commit what lies in the block may still be wanted.  A
+ * death before it leaves the pages where they are, until they are used. */
+static void give_back(struct mp__txn *t) {
+  struct block *b;
+
+  if (!t->bare)
+    return;
+  b = mp__at(t->bare);
+  mp__sys_punch(mp__here.memfd, t->bare + 4096, class_size(b->cls) - 4096);
+  t->bare = 0;
+}
+
 void mp__commit(struct mp__txn *t) {
   struct mp__head *h = MP__HEAD;
   unsigned i;
@@ -113,6 +126,7 @@ void mp__commit(struct mp__txn *t) {
   }
   mp__store64_rel(&h->njournal, 0);
   t->n = 0;
+  give_back(t);
 }
 
 void mp__end(struct mp__txn *t) {
@@ -181,6 +195,8 @@ static int take_free(struct mp__txn *t, uint64_t cls, uint64_t *off) {
     if (rc < 0)
       return rc;
     mp__set(t, &b->bare, 0);
+    if (t->bare == at)
+      t->bare = 0; /* freed in this very transaction: it keeps its pages */
   } else if (size >= LARGE) {
     mp__set(t, &h->retained, mp__peek(t, &h->retained) - size);
   }
@@ -221,10 +237,8 @@ void mp__free(struct mp__txn *t, uint64_t off) {
   uint64_t size = class_size(b->cls);
   uint64_t kept = mp__peek(t, &h->retained);
 
-  if (size >= LARGE && kept + size > RETAIN) {
-    /* Before the commit: a death in between leaves a block that is still
-     * held, and whoever sweeps it comes here again. */
-    mp__sys_punch(mp__here.memfd, at + 4096, size - 4096);
+  if (size >= LARGE && kept + size > RETAIN && !t->bare) {
+    t->bare = at;
     mp__set(t, &b->bare, 1);
   } else if (size >= LARGE) {
     mp__set(t, &h->retained, kept + size);

@@ -123,6 +123,7 @@ struct mp__txn {
   unsigned n;
   unsigned ngone;
   uint64_t gone[MP__GONE_MAX]; /* names whose last holder lets go */
+  uint64_t bare; /* the large block whose pages go back after the commit */
 };
 
 int mp__arena_found(void);         /* make and map a new one */

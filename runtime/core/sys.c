@@ -134,12 +134,6 @@ int mp__sys_seqpacket(int fd[2]) {
   return high_pair(fd);
 }
 
-int mp__sys_pipe(int fd[2]) {
-  if (pipe2(fd, O_CLOEXEC) < 0)
-    return -errno;
-  return high_pair(fd);
-}
-
 int mp__sys_eventfd(unsigned initial) {
   return mp__sys_high(eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK));
 }

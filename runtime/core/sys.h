@@ -25,7 +25,6 @@ int mp__sys_high(int fd);   /* the same file under a number above 2 */
 int mp__sys_dup(int fd);
 int mp__sys_socketpair(int fd[2]);
 int mp__sys_seqpacket(int fd[2]);
-int mp__sys_pipe(int fd[2]);
 int mp__sys_eventfd(unsigned initial);
 int mp__sys_epoll(void);
 int mp__sys_epoll_add(int ep, int fd);
