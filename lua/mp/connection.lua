@@ -28,6 +28,11 @@ function Connection:dirty()
   return not self.closed and self.readable and self:poll()
 end
 
+--- For mp.wait, once the descriptor is readable.
+function Connection:_ready()
+  return not self.readable or self:poll()
+end
+
 --- What to wait for.  (cqueues)
 function Connection:events()
   return self.readable and "r" or "w"

@@ -28,10 +28,12 @@ local function descriptors(list)
   return fds
 end
 
---- A pipe's descriptor may ring late, when the message is taken already.
+--- A descriptor may ring late, when the message is taken already: what has
+-- a method `_ready` is asked.
 local function is_ready(item)
-  if type(item) == "userdata" and item.readable then return item:poll() end
-  return true
+  local kind = type(item)
+  local ask = (kind == "userdata" or kind == "table") and item._ready
+  return not ask or ask(item)
 end
 
 --- Wait until at least one of the items is ready.

@@ -61,27 +61,43 @@ LMP_LOCAL int lmp_codec_decode(lua_State *L);
 LMP_LOCAL int lmp_box_ref(lua_State *L, int idx, mp_ref *name);
 LMP_LOCAL void lmp_box_push(lua_State *L, mp_ref name);
 
-/* The box itself, a userdata with one user value (fields of an instance). */
-enum lmp_box_kind { LMP_PROC = 1, LMP_PIPE, LMP_CONN };
-
+/* The box itself, a userdata with one user value (fields of an instance).  Its
+ * kind is the type of its object (MP_TYPE_FD: a connection over a descriptor);
+ * each kind is a type to Lua as well.  A box ends before the first member that
+ * its kind has no use for. */
 struct lmp_box {
+  const void *mark;    /* tells our userdata from others; first */
   mp_ref held;         /* MP_REF_EMPTY: closed, or not shared yet (a conn) */
   uint64_t serial;     /* which life of the object `held` names */
   uint32_t generation; /* of the process that holds it */
-  enum lmp_box_kind kind;
+  enum mp_type kind;
+  int fd;                /* a descriptor made when asked for; -1 */
   unsigned modes;        /* conn: MP_PIPE_READABLE, ... */
-  int fd;                /* process: its sentinel, made when asked for; -1 */
   struct mp_ready ready; /* pipe: its descriptor, made when asked for */
-  struct mp_conn conn;   /* kind LMP_CONN */
+  struct mp_conn conn;   /* kind MP_TYPE_FD */
 };
+#define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
 
-LMP_LOCAL struct lmp_box *lmp_box_new(lua_State *L, enum lmp_box_kind kind);
+LMP_LOCAL extern const char lmp_box_mark;
+
+LMP_LOCAL struct lmp_box *lmp_box_new(lua_State *L, enum mp_type kind);
 /* The box has got its object: make it the one that stands for it. */
 LMP_LOCAL void lmp_box_settle(lua_State *L, int idx);
 /* Raises unless idx is such a box, and open. */
 LMP_LOCAL struct lmp_box *lmp_box_check(lua_State *L, int idx,
-                                        enum lmp_box_kind kind);
+                                        enum mp_type kind);
+/* A box of ours, of whatever kind, closed or not; or NULL. */
 LMP_LOCAL struct lmp_box *lmp_box_test(lua_State *L, int idx);
+/* lmp_box_check where each nanosecond counts: no look at the metatable. */
+static inline struct lmp_box *lmp_box_hot(lua_State *L, int idx,
+                                          enum mp_type kind) {
+  struct lmp_box *b = lua_touserdata(L, idx);
+
+  if (b && lua_rawlen(L, idx) >= LMP_BOX_SMALL && b->mark == &lmp_box_mark &&
+      b->kind == kind && b->held && b->generation == mp_generation())
+    return b;
+  return lmp_box_check(L, idx, kind);
+}
 LMP_LOCAL void lmp_box_close(struct lmp_box *b);
 LMP_LOCAL void lmp_box_types(lua_State *L);
 

@@ -9,22 +9,34 @@
 #include "lmp.h"
 
 static char cache_key; /* registry: name of the object -> box */
-static char mark_key;  /* in a metatable of ours: true */
 
-static const char *const type_names[] = {NULL, "mp.Process", "mp.Connection",
-                                         "mp.Connection"};
+const char lmp_box_mark = 0;
+
+/* The kinds; an end of a pipe and a descriptor are one type to a script. */
+static const struct {
+  const char *name;
+  const char *noun;
+} types[MP_TYPES] = {
+    [MP_TYPE_PROC] = {"mp.Process", "process"},
+    [MP_TYPE_PIPE] = {"mp.Connection", "connection"},
+    [MP_TYPE_FD] = {"mp.Connection", "connection"},
+};
+
+static int is_conn(enum mp_type kind) {
+  return kind == MP_TYPE_PIPE || kind == MP_TYPE_FD;
+}
 
 void lmp_box_close(struct lmp_box *b) {
   /* Not mp_generation: a fork of the host's that only closes its copy of the
    * state is not to become a member for it. */
   int generation_is_ours = mp_entered() && b->generation == mp_generation();
 
-  if (b->kind == LMP_CONN)
+  if (b->kind == MP_TYPE_FD)
     mp_conn_close(&b->conn);
   if (b->fd >= 0 && generation_is_ours)
     mp_fd_close(b->fd);
   b->fd = -1;
-  if (generation_is_ours)
+  if (generation_is_ours && is_conn(b->kind))
     mp_ready_close(&b->ready);
   if (generation_is_ours)
     mp_ref_close(&b->held);
@@ -39,14 +51,11 @@ static int box_gc(lua_State *L) {
   return 0;
 }
 
-static void set_mark(lua_State *L) {
-  lua_pushboolean(L, 1);
-  lua_rawsetp(L, -2, &mark_key);
-}
-
 static void new_type(lua_State *L, const char *name) {
-  luaL_newmetatable(L, name);
-  set_mark(L);
+  if (!luaL_newmetatable(L, name)) { /* two kinds, one type */
+    lua_pop(L, 1);
+    return;
+  }
   lua_pushcfunction(L, box_gc);
   lua_setfield(L, -2, "__gc");
   lua_pushliteral(L, "mp object");
@@ -55,8 +64,9 @@ static void new_type(lua_State *L, const char *name) {
 }
 
 void lmp_box_types(lua_State *L) {
-  new_type(L, "mp.Process");
-  new_type(L, "mp.Connection");
+  for (int kind = 0; kind < MP_TYPES; kind++)
+    if (types[kind].name)
+      new_type(L, types[kind].name);
   lua_createtable(L, 0, 0);
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "v");
@@ -65,18 +75,22 @@ void lmp_box_types(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &cache_key);
 }
 
-struct lmp_box *lmp_box_new(lua_State *L, enum lmp_box_kind kind) {
-  struct lmp_box *b = lua_newuserdatauv(L, sizeof *b, 1);
+struct lmp_box *lmp_box_new(lua_State *L, enum mp_type kind) {
+  size_t size = is_conn(kind) ? sizeof(struct lmp_box) : LMP_BOX_SMALL;
+  struct lmp_box *b = lua_newuserdatauv(L, size, 1);
 
+  b->mark = &lmp_box_mark;
   b->held = MP_REF_EMPTY;
   b->serial = 0;
   b->generation = mp_generation();
   b->kind = kind;
   b->modes = 0;
   b->fd = -1;
-  b->ready = MP_READY_EMPTY;
-  b->conn = MP_CONN_EMPTY;
-  luaL_setmetatable(L, type_names[kind]);
+  if (is_conn(kind)) {
+    b->ready = MP_READY_EMPTY;
+    b->conn = MP_CONN_EMPTY;
+  }
+  luaL_setmetatable(L, types[kind].name);
   return b;
 }
 
@@ -94,13 +108,10 @@ void lmp_box_settle(lua_State *L, int idx) {
 
 struct lmp_box *lmp_box_test(lua_State *L, int idx) {
   struct lmp_box *b = lua_touserdata(L, idx);
-  int ours;
 
-  if (!b || !lua_getmetatable(L, idx))
-    return NULL;
-  ours = lua_rawgetp(L, -1, &mark_key) == LUA_TBOOLEAN;
-  lua_pop(L, 2);
-  return ours && lua_type(L, idx) == LUA_TUSERDATA ? b : NULL;
+  return b && lua_rawlen(L, idx) >= LMP_BOX_SMALL && b->mark == &lmp_box_mark
+             ? b
+             : NULL;
 }
 
 /* After a fork of the host's own: hold it ourselves. */
@@ -110,28 +121,26 @@ static int adopt(struct lmp_box *b) {
 
   b->generation = mp_generation();
   b->fd = -1; /* the parent's numbers, perhaps closed since */
-  b->ready = MP_READY_EMPTY;
+  if (is_conn(b->kind))
+    b->ready = MP_READY_EMPTY;
   return rc;
 }
 
 static int is_closed(const struct lmp_box *b) {
-  return b->kind == LMP_CONN ? b->conn.fd < 0 : b->held == MP_REF_EMPTY;
+  return b->kind == MP_TYPE_FD ? b->conn.fd < 0 : b->held == MP_REF_EMPTY;
 }
 
-static const char *noun(enum lmp_box_kind kind) {
-  return kind == LMP_PROC ? "process" : "connection";
-}
-
-struct lmp_box *lmp_box_check(lua_State *L, int idx, enum lmp_box_kind kind) {
+struct lmp_box *lmp_box_check(lua_State *L, int idx, enum mp_type kind) {
   struct lmp_box *b = lmp_box_test(L, idx);
 
-  /* Both kinds of connection are one type to a script. */
-  if (!b || (b->kind == LMP_PROC) != (kind == LMP_PROC))
-    luaL_typeerror(L, idx, type_names[kind]);
+  if (!b || (b->kind != kind && !(is_conn(b->kind) && is_conn(kind))))
+    luaL_typeerror(L, idx, types[kind].name);
   else if (is_closed(b))
-    luaL_argerror(L, idx, lua_pushfstring(L, "%s is closed", noun(b->kind)));
+    luaL_argerror(L, idx,
+                  lua_pushfstring(L, "%s is closed", types[b->kind].noun));
   else if (b->held && b->generation != mp_generation() && adopt(b) < 0)
-    luaL_argerror(L, idx, lua_pushfstring(L, "the %s is gone", noun(b->kind)));
+    luaL_argerror(L, idx,
+                  lua_pushfstring(L, "the %s is gone", types[b->kind].noun));
   return b;
 }
 
@@ -142,7 +151,7 @@ int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
   if (!b)
     return 0;
   b = lmp_box_check(L, idx, b->kind);
-  if (b->kind == LMP_CONN && b->held == MP_REF_EMPTY) {
+  if (b->kind == MP_TYPE_FD && b->held == MP_REF_EMPTY) {
     rc = mp_fd_share(b->conn.fd, b->modes, &b->held);
     if (rc < 0)
       return lmp_raise(L, rc, "send a connection");
@@ -153,20 +162,17 @@ int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
 }
 
 static void push_new(lua_State *L, mp_ref name) {
-  enum mp_type type = mp_ref_type(name);
-  struct lmp_box *b = lmp_box_new(L, type == MP_TYPE_PROC   ? LMP_PROC
-                                     : type == MP_TYPE_PIPE ? LMP_PIPE
-                                                            : LMP_CONN);
+  struct lmp_box *b = lmp_box_new(L, mp_ref_type(name));
   int rc = mp_ref_dup(name, &b->held);
 
-  if (rc == 0 && b->kind == LMP_CONN) {
+  if (rc == 0 && b->kind == MP_TYPE_FD) {
     rc = mp_fd_get(b->held);
     b->conn.fd = rc;
     b->modes = mp_fd_modes(b->held);
   }
   if (rc < 0)
     lmp_raise(L, rc, "receive an mp object");
-  if (b->kind == LMP_PIPE)
+  if (b->kind == MP_TYPE_PIPE)
     b->modes = mp_pipe_modes(b->held);
   lmp_box_settle(L, -1);
 }

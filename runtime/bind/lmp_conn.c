@@ -61,7 +61,7 @@ static void release(struct scratch *s) {
 }
 
 static struct lmp_box *check(lua_State *L, unsigned mode) {
-  struct lmp_box *b = lmp_box_check(L, 1, LMP_PIPE);
+  struct lmp_box *b = lmp_box_check(L, 1, MP_TYPE_PIPE);
 
   if (mode && !(b->modes & mode))
     luaL_argerror(L, 1,
@@ -76,10 +76,10 @@ static int send_out(lua_State *L, struct lmp_box *b, const struct mp_out *out) {
   int rc;
 
   /* Ctrl-C may have left another message half sent. */
-  if (b->kind == LMP_CONN)
+  if (b->kind == MP_TYPE_FD)
     mp_conn_abandon(&b->conn);
   do
-    rc = b->kind == LMP_PIPE
+    rc = b->kind == MP_TYPE_PIPE
              ? mp_pipe_send(b->held, out, MP_FOREVER)
              : mp_conn_send(&b->conn, out->iov, out->niov, MP_FOREVER);
   while (rc == INTERRUPTED && lmp_resume(L));
@@ -97,7 +97,7 @@ static int lmp_conn_send(lua_State *L) {
   luaL_checkany(L, 2);
   lua_settop(L, 2);
   /* What leaves the family names no objects of it. */
-  p = lmp_pack(L, 2, b->kind == LMP_CONN ? LMP_NOREFS : 0, "value");
+  p = lmp_pack(L, 2, b->kind == MP_TYPE_FD ? LMP_NOREFS : 0, "value");
   return send_out(L, b, &p->out);
 }
 
@@ -217,7 +217,7 @@ static int lmp_conn_recv(lua_State *L) {
   int rc;
 
   lua_settop(L, 1);
-  if (b->kind == LMP_CONN)
+  if (b->kind == MP_TYPE_FD)
     return recv_value_framed(L, b, deadline);
   s = push_scratch(L);
   rc = recv_msg(L, b, s, deadline);
@@ -237,7 +237,7 @@ static int lmp_conn_recv_bytes(lua_State *L) {
 
   luaL_argcheck(L, max >= 0, 2, "maxlength is negative");
   lua_settop(L, 1);
-  if (b->kind == LMP_CONN) {
+  if (b->kind == MP_TYPE_FD) {
     rc = recv_framed(L, b, (uint64_t)max, MP_FOREVER);
     return rc < 0 ? lmp_fail(L, rc, "recv_bytes") : 1;
   }
@@ -263,8 +263,8 @@ static int lmp_conn_poll(lua_State *L) {
 
   mp_pipe_look(b->held, &b->ready);
   do
-    rc = b->kind == LMP_PIPE ? mp_pipe_poll(b->held, deadline)
-                             : mp_conn_poll(&b->conn, deadline);
+    rc = b->kind == MP_TYPE_PIPE ? mp_pipe_poll(b->held, deadline)
+                                 : mp_conn_poll(&b->conn, deadline);
   while (rc == INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_raise(L, rc, "poll");
@@ -277,7 +277,7 @@ static int lmp_conn_fileno(lua_State *L) {
   struct lmp_box *b = check(L, 0);
   int rc;
 
-  if (b->kind == LMP_CONN) {
+  if (b->kind == MP_TYPE_FD) {
     lua_pushinteger(L, b->conn.fd);
     return 1;
   }
@@ -292,7 +292,7 @@ static int lmp_conn_fileno(lua_State *L) {
 static int lmp_conn_close(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
-  if (!b || b->kind == LMP_PROC)
+  if (!b || (b->kind != MP_TYPE_PIPE && b->kind != MP_TYPE_FD))
     return luaL_typeerror(L, 1, "mp.Connection");
   lmp_box_close(b);
   return 0;
@@ -302,11 +302,11 @@ static int lmp_conn_close(lua_State *L) {
 static int lmp_conn_state(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
-  if (!b || b->kind == LMP_PROC)
+  if (!b || (b->kind != MP_TYPE_PIPE && b->kind != MP_TYPE_FD))
     return luaL_typeerror(L, 1, "mp.Connection");
-  if (b->kind == LMP_PIPE && b->modes == 0 && b->held)
+  if (b->kind == MP_TYPE_PIPE && b->modes == 0 && b->held)
     b->modes = mp_pipe_modes(b->held);
-  lua_pushboolean(L, b->kind == LMP_CONN ? b->conn.fd < 0 : !b->held);
+  lua_pushboolean(L, b->kind == MP_TYPE_FD ? b->conn.fd < 0 : !b->held);
   lua_pushboolean(L, (b->modes & MP_PIPE_READABLE) != 0);
   lua_pushboolean(L, (b->modes & MP_PIPE_WRITABLE) != 0);
   return 3;
@@ -315,8 +315,8 @@ static int lmp_conn_state(lua_State *L) {
 /* core.pipe(duplex) -> Connection, Connection */
 static int lmp_conn_pipe(lua_State *L) {
   unsigned flags = lua_toboolean(L, 1) ? 0 : MP_PIPE_SIMPLEX;
-  struct lmp_box *a = lmp_box_new(L, LMP_PIPE);
-  struct lmp_box *b = lmp_box_new(L, LMP_PIPE);
+  struct lmp_box *a = lmp_box_new(L, MP_TYPE_PIPE);
+  struct lmp_box *b = lmp_box_new(L, MP_TYPE_PIPE);
   int rc = mp_pipe_open(&a->held, &b->held, flags);
 
   if (rc < 0)
@@ -340,7 +340,7 @@ static int lmp_conn_adopt(lua_State *L) {
                 "not an open descriptor");
   luaL_argcheck(L, readable || writable, 2,
                 "at least one of readable and writable must be true");
-  b = lmp_box_new(L, LMP_CONN);
+  b = lmp_box_new(L, MP_TYPE_FD);
   b->conn.fd = (int)fd;
   b->modes =
       (readable ? MP_PIPE_READABLE : 0u) | (writable ? MP_PIPE_WRITABLE : 0u);

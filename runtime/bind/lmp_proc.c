@@ -11,14 +11,14 @@
 #define ARGS 32
 
 static struct lmp_box *check(lua_State *L) {
-  return lmp_box_check(L, 1, LMP_PROC);
+  return lmp_box_check(L, 1, MP_TYPE_PROC);
 }
 
 /* core.proc_new(name | nil, daemon) -> Process */
 static int lmp_proc_new(lua_State *L) {
   const char *name = luaL_optstring(L, 1, NULL);
   unsigned flags = lua_toboolean(L, 2) ? MP_PROC_DAEMON : 0;
-  struct lmp_box *b = lmp_box_new(L, LMP_PROC);
+  struct lmp_box *b = lmp_box_new(L, MP_TYPE_PROC);
   int rc = mp_proc_open(&b->held, name, flags);
 
   if (rc < 0)
@@ -32,7 +32,7 @@ static int lmp_proc_new(lua_State *L) {
 static int lmp_proc_fields(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
-  if (!b || b->kind != LMP_PROC)
+  if (!b || b->kind != MP_TYPE_PROC)
     return luaL_typeerror(L, 1, "mp.Process");
   if (lua_getiuservalue(L, 1, 1) == LUA_TTABLE)
     return 1;
@@ -73,7 +73,7 @@ static int lmp_proc_children(lua_State *L) {
   if (!mp_entered())
     return 1;
   for (;;) {
-    b = lmp_box_new(L, LMP_PROC);
+    b = lmp_box_new(L, MP_TYPE_PROC);
     if (mp_proc_child(at, &b->held) < 0)
       break;
     if (mp_proc_alive(b->held)) {
@@ -202,7 +202,7 @@ static int lmp_proc_sentinel(lua_State *L) {
 static int lmp_proc_close(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
-  if (!b || b->kind != LMP_PROC)
+  if (!b || b->kind != MP_TYPE_PROC)
     return luaL_typeerror(L, 1, "mp.Process");
   lmp_box_close(b);
   return 0;
@@ -211,7 +211,7 @@ static int lmp_proc_close(lua_State *L) {
 static int lmp_proc_closed(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
-  if (!b || b->kind != LMP_PROC)
+  if (!b || b->kind != MP_TYPE_PROC)
     return luaL_typeerror(L, 1, "mp.Process");
   lua_pushboolean(L, b->held == MP_REF_EMPTY);
   return 1;

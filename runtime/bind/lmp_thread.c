@@ -216,7 +216,7 @@ static int start_gc(lua_State *L) {
 
 /* core.proc_thread(p, package.path, package.cpath) */
 int lmp_thread_start(lua_State *L) {
-  struct lmp_box *b = lmp_box_check(L, 1, LMP_PROC);
+  struct lmp_box *b = lmp_box_check(L, 1, MP_TYPE_PROC);
   const char *path = luaL_checkstring(L, 2);
   const char *cpath = luaL_checkstring(L, 3);
   struct start *s = lua_newuserdatauv(L, sizeof *s, 0);

@@ -78,7 +78,21 @@ enum mp_type {
   MP_TYPE_PROC,
   MP_TYPE_PIPE,
   MP_TYPE_PARCEL,
-  MP_TYPE_FD
+  MP_TYPE_FD,
+  MP_TYPE_QUEUE,
+  MP_TYPE_JOINABLE,
+  MP_TYPE_SIMPLE,
+  MP_TYPE_LOCK,
+  MP_TYPE_RLOCK,
+  MP_TYPE_SEM,
+  MP_TYPE_BOUNDED,
+  MP_TYPE_COND,
+  MP_TYPE_EVENT,
+  MP_TYPE_BARRIER,
+  MP_TYPE_VALUE,
+  MP_TYPE_ARRAY,
+  MP_TYPE_BLOCK,
+  MP_TYPES
 };
 
 /* Found the family, or do nothing if this process belongs to one.  A process
