@@ -113,17 +113,22 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
 int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
                     struct mp__slot *to);
 
-int mp__ledger_step(struct mp__txn *t, struct mp__slot *s);
+int mp__ledger_step(struct mp__txn *t, struct mp__slot *s); /* sweep.c */
 void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
 /* Outside of any transaction. */
 void mp__leave_pipes(void);
 void mp__collect(void); /* take the garbage apart */
-int mp__scan(void);     /* sweep what has died; the number of them */
+
+/* sweep.c */
+int mp__scan(void);           /* sweep what has died; the number of them */
+int mp__scan_at(int64_t now); /* and now and then ask the kernel of each */
 void mp__sweep(struct mp__slot *s);
 /* An object lost its last holder of that end; the big lock is held. */
 void mp__gone(uint64_t name);
+
+/* nap.c */
 
 /* Be one of those that *count counts (sleepers on a word, pollers): the seat
  * notes where, so that the sweep can take a dead one out of the count. */
@@ -181,7 +186,7 @@ int mp__pipe_step(struct mp__txn *t, uint64_t off);
 void mp__pipe_gone(uint64_t name);
 struct mp__bell *mp__pipe_bell(mp_ref end);
 
-/* proc.c */
+/* end.c */
 void mp__proc_bury(struct mp__slot *s, int code, int final);
 int mp__exit_of(int status);      /* of a wait status: N, or -signal */
 int mp__exit_code(uint32_t word); /* of an exit word that is not 0 */

@@ -192,7 +192,7 @@ void mp_pipe_look(mp_ref end, struct mp_ready *r);
 void mp_pipe_rearm(mp_ref end, struct mp_ready *r);
 void mp_ready_close(struct mp_ready *r);
 
-/* proc.c -- owns processes as values: record, status, signals, waiting */
+/* proc.c, end.c -- own processes as values: record; status, signals, waiting */
 
 enum { MP_PROC_DAEMON = 1 };
 enum mp_method { MP_FORK, MP_SPAWN, MP_FORKSERVER, MP_THREAD };

@@ -1,0 +1,328 @@
+/* end.c -- owns the ends of processes: exit codes, waiting, signals, and the
+ * caller's own.
+ *
+ * The exit code.  Children have no exit signal, so the host's SIGCHLD
+ * handling never sees them; the parent waits with __WALL.  A process writes
+ * its code before it leaves (MP__EXIT_CLAIMED); the parent that waited for it
+ * writes what the kernel said (MP__EXIT_FINAL).  Others look at the record,
+ * and at the zombie in /proc while the parent has not waited.
+ */
+#include "mp.h"
+
+#include "futex.h"
+#include "launch.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static struct mp__slot *slot_of(mp_ref p) {
+  return mp__at(MP_REF_ID(p));
+}
+
+static uint32_t exit_word(int code, uint32_t how) {
+  return how | (uint32_t)(code + 256);
+}
+
+int mp__exit_of(int status) {
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int mp__exit_code(uint32_t word) {
+  return (int)(word & 0xffff) - 256;
+}
+
+static void set_exit(struct mp__slot *s, uint32_t word) {
+  uint32_t seen = 0;
+
+  /* What the kernel said stands; a claim gives way to it. */
+  while (!(seen & MP__EXIT_FINAL) && !mp__cas32_seq(&s->exit, &seen, word))
+    ;
+  if (s->method == MP_THREAD)
+    mp__futex_wake(&s->exit, INT32_MAX);
+  mp__bell_ring(&s->obj.bell);
+}
+
+/* The process is over for its parent: out of the tree, and swept. */
+void mp__proc_bury(struct mp__slot *s, int code, int final) {
+  struct mp__txn t;
+
+  set_exit(s, exit_word(code, final ? MP__EXIT_FINAL : MP__EXIT_CLAIMED));
+  mp__begin(&t);
+  mp__set(&t, &s->state, MP_ENDED);
+  mp__set(&t, &s->flags, s->flags | MP__PROC_REAPED);
+  mp__leave_parent(&t, s);
+  mp__end(&t);
+  if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
+    (void)mp__swap32_seq(&s->life.life, MP__LIFE_DIED);
+  mp__sweep(s);
+}
+
+static int is_mine(struct mp__slot *s) {
+  return mp__load64_rlx(&s->parent) == MP__SLOT_REF(mp__me()) ||
+         (s->method != MP_THREAD && s->parent &&
+          mp__slot_at(s->parent)->pid == (uint32_t)mp__sys_getpid());
+}
+
+static int ended(struct mp__slot *s) {
+  return mp__load64_acq(&s->state) == MP_ENDED;
+}
+
+/* What one can know of the end of a process that is gone and was not waited
+ * for by us. */
+static int learn_exit(struct mp__slot *s) {
+  int status;
+  uint32_t word;
+
+  word = mp__load32_acq(&s->exit);
+  if (word & MP__EXIT_FINAL)
+    return mp__exit_code(word);
+  if (mp__sys_exit_status((int)s->pid, s->born, &status) == 0)
+    return mp__exit_of(status);
+  word = mp__load32_acq(&s->exit); /* its parent may just have waited */
+  if (word & (MP__EXIT_FINAL | MP__EXIT_CLAIMED))
+    return mp__exit_code(word);
+  return s->sent ? -(int)s->sent : MP__EXIT_LOST;
+}
+
+/* A descriptor of the process, or -ESRCH when it is gone. */
+static int open_pidfd(struct mp__slot *s) {
+  int fd = mp__sys_pidfd_open((int)s->pid);
+  uint64_t start = 0;
+  char state;
+
+  if (fd == -EINVAL)
+    return -ESRCH; /* the race of pidfd_open with the last wait */
+  if (fd < 0)
+    return fd;
+  /* Opened, and then still the same: it was ours when it was opened. */
+  if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
+    return fd;
+  if (mp__sys_procstat((int)s->pid, &state, &start) == 0 &&
+      (start <= s->born || !s->born))
+    return fd; /* a zombie, or it has called exec */
+  mp__sys_close(fd);
+  return -ESRCH;
+}
+
+static int thread_over(struct mp__slot *s) {
+  return (mp__load32_acq(&s->exit) & MP__EXIT_FINAL) || mp__slot_dead(s);
+}
+
+static int join_thread(struct mp__slot *s, int64_t deadline) {
+  struct mp__nap nap = {0};
+  int rc;
+
+  while (!thread_over(s)) {
+    rc = mp__nap(&nap, &s->exit, 0, deadline);
+    if (rc < 0)
+      return rc;
+  }
+  if (is_mine(s) && !ended(s)) {
+    uint32_t word = mp__load32_acq(&s->exit);
+
+    mp__proc_bury(s, word ? mp__exit_code(word) : MP__EXIT_LOST, 1);
+  }
+  return 0;
+}
+
+static int join_by_fd(struct mp__slot *s, int64_t deadline) {
+  int fd = open_pidfd(s);
+  int rc = 1;
+
+  if (fd == -ESRCH)
+    return 0;
+  if (fd < 0)
+    return fd;
+  rc = mp__sys_poll1(fd, POLLIN, deadline);
+  mp__sys_close(fd);
+  if (rc < 0)
+    return rc;
+  return rc ? 0 : -MP_ETIMEOUT;
+}
+
+#define LOOK_NS 5000000
+
+/* No descriptor is to be had: look after our own child now and then. */
+static int join_by_looking(struct mp__slot *s, int64_t deadline) {
+  int64_t until;
+  int rc;
+
+  for (;;) {
+    rc = mp__child_reap(s, 0);
+    if (rc != 0)
+      return rc < 0 ? rc : 0;
+    until = mp_now() + LOOK_NS;
+    rc = mp__sys_poll(NULL, 0, until < deadline ? until : deadline);
+    if (rc < 0)
+      return rc;
+    if (until >= deadline)
+      return -MP_ETIMEOUT;
+  }
+}
+
+int mp_proc_join(mp_ref p, int64_t deadline) {
+  struct mp__slot *s = slot_of(p);
+  int rc;
+
+  if (s == mp__me())
+    return -MP_ESELF;
+  if (mp_proc_state(p) < MP_STARTING)
+    return -MP_ENOTSTARTED;
+  if (ended(s))
+    return 0;
+  if (s->method == MP_THREAD)
+    return join_thread(s, deadline);
+  if (!is_mine(s))
+    return join_by_fd(s, deadline);
+  rc = mp__child_reap(s, 0);
+  if (rc != 0)
+    return rc < 0 ? rc : 0;
+  rc = join_by_fd(s, deadline);
+  if (rc == -EMFILE || rc == -ENFILE)
+    return join_by_looking(s, deadline);
+  if (rc == 0)
+    (void)mp__child_reap(s, 1);
+  return rc;
+}
+
+/* Is a process of others over?  Asked without waiting. */
+static int over(struct mp__slot *s) {
+  int fd;
+  int rc;
+
+  if (ended(s))
+    return 1;
+  if (s->method == MP_THREAD)
+    return thread_over(s);
+  if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED) &&
+      !(s->flags & MP__PROC_BLIND) && s->life.life != 0)
+    return 0;
+  fd = open_pidfd(s);
+  if (fd < 0)
+    return fd == -ESRCH;
+  rc = mp__sys_poll1(fd, POLLIN, MP_NOW);
+  mp__sys_close(fd);
+  return rc > 0;
+}
+
+int mp_proc_alive(mp_ref p) {
+  struct mp__slot *s = slot_of(p);
+
+  if (mp_proc_state(p) < MP_STARTING)
+    return 0;
+  if (s == mp__me())
+    return 1;
+  if (is_mine(s) && s->method != MP_THREAD)
+    return mp__child_reap(s, 0) == 0;
+  return !over(s);
+}
+
+int mp_proc_exitcode(mp_ref p, int *code) {
+  struct mp__slot *s = slot_of(p);
+
+  if (mp_proc_state(p) < MP_STARTING || mp_proc_alive(p))
+    return 0;
+  *code = learn_exit(s);
+  return 1;
+}
+
+int mp_proc_signal(mp_ref p, int sig) {
+  struct mp__slot *s = slot_of(p);
+  int fd;
+  int rc;
+
+  if (mp_proc_state(p) < MP_STARTING)
+    return -MP_ENOTSTARTED;
+  if (s->method == MP_THREAD)
+    return mp__thread_stop(s, sig);
+  if (ended(s))
+    return 0;
+  fd = open_pidfd(s);
+  if (fd < 0)
+    return fd == -ESRCH ? 0 : fd;
+  if (sig == SIGTERM || sig == SIGKILL)
+    mp__store32_rel(&s->sent, (uint32_t)sig);
+  rc = mp__sys_pidfd_signal(fd, sig);
+  mp__sys_close(fd);
+  return rc == -ESRCH ? 0 : rc;
+}
+
+int mp_proc_fd(mp_ref p) {
+  struct mp__slot *s = slot_of(p);
+  int fd;
+
+  if (mp_proc_state(p) < MP_STARTING)
+    return -MP_ENOTSTARTED;
+  if (s->method == MP_THREAD) {
+    fd = mp__bell_fd(&s->obj.bell);
+    if (fd >= 0 && thread_over(s))
+      mp__bell_ring(&s->obj.bell);
+    return fd;
+  }
+  fd = ended(s) ? -ESRCH : open_pidfd(s);
+  return fd == -ESRCH ? mp__sys_eventfd(1) : fd;
+}
+
+/* The end of the caller */
+
+static int child_at(unsigned i, struct mp__slot **out) {
+  struct mp__txn t;
+  uint64_t at;
+
+  mp__begin(&t);
+  for (at = mp__me()->child; at && i > 0; i--)
+    at = mp__slot_at(at)->older;
+  mp__abort(&t);
+  *out = at ? mp__slot_at(at) : NULL;
+  return at != 0;
+}
+
+/* The first state of an interpreter is the program; others that it makes come
+ * and go without its end. */
+int mp_finish_claim(void) {
+  static uint32_t claimed;
+
+  return mp__swap32_seq(&claimed, 1) == 0;
+}
+
+#define GRACE_NS 1000000000 /* for a daemon to obey SIGTERM */
+
+int mp_finish(void) {
+  static _Thread_local int64_t grace; /* 0: none has begun; across -EINTR */
+  struct mp__slot *s;
+  unsigned i;
+  int rc = 0;
+
+  if (!mp_entered())
+    return 0;
+  mp__server_close();
+  for (i = 0; child_at(i, &s); i++)
+    if (s->flags & MP_PROC_DAEMON)
+      (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
+  while (child_at(0, &s)) {
+    int daemon = (s->flags & MP_PROC_DAEMON) != 0;
+
+    if (daemon && !grace)
+      grace = mp_now() + GRACE_NS;
+    rc = mp_proc_join(MP__SLOT_REF(s), daemon ? grace : MP_FOREVER);
+    if (rc == -MP_ETIMEOUT) {
+      (void)mp_proc_signal(MP__SLOT_REF(s), SIGKILL);
+      rc = mp_proc_join(MP__SLOT_REF(s), MP_FOREVER);
+    }
+    if (rc == -EINTR)
+      return rc;
+    if (rc < 0)
+      break;
+  }
+  grace = 0;
+  return rc;
+}
+
+void mp_claim(int code) {
+  if (!mp_entered())
+    return;
+  set_exit(mp__me(), exit_word(code & 0xff, MP__EXIT_CLAIMED));
+}

@@ -1,0 +1,96 @@
+/* nap.c -- owns the one way to sleep.
+ *
+ * First on the word alone, then on the lives of the others, too: who wakes by
+ * a death sweeps.  A sleeper that is killed instead of sweeping delays the
+ * rest to their next look (NAP_NS); nothing is lost.
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "futex.h"
+#include "sys.h"
+
+#include <errno.h>
+
+#define FIRST_NAP_NS 20000000 /* before one looks for deaths at all */
+#define NAP_NS 500000000
+#define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
+
+void mp__count_in(uint32_t *count) {
+  mp__add32_seq(count, 1);
+  mp__store64_seq(&mp__me()->waiting, mp__off(count));
+}
+
+void mp__count_out(uint32_t *count) {
+  mp__store64_seq(&mp__me()->waiting, 0);
+  mp__add32_seq(count, (uint32_t)-1);
+}
+
+/* A daemon whose starter's life hung on a thread has no tie in the kernel. */
+static void follow_parent(void) {
+  struct mp__slot *me = mp__me();
+  struct mp__slot *p = mp__slot_at(me->parent_name);
+
+  if (me->flags & MP_PROC_DAEMON && me->parent_name &&
+      p->flags & MP__PROC_GUEST && mp__slot_verify(p))
+    mp__sys_kill_self();
+}
+
+static int64_t earlier(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+/* Sleep on the word and on the lives of the others. */
+static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
+  struct mp__waitv v[MP__WAITV_MAX];
+  uint64_t nslots = mp__load64_rlx(&MP__HEAD->nslots);
+  struct mp__slot *me = mp__me();
+  unsigned n = 0;
+  uint64_t i;
+
+  v[n].word = word;
+  v[n++].val = val;
+  v[n].word = &MP__HEAD->deaths;
+  v[n++].val = mp__load32_seq(&MP__HEAD->deaths);
+  for (i = 1; i <= nslots && n < MP__WAITV_MAX; i++) {
+    struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+    uint32_t life = mp__load32_rlx(&s->life.life);
+
+    if (s == me || life == 0 || life & MP__LIFE_DIED)
+      continue;
+    if (!(life & MP__LIFE_WAITERS))
+      life = mp__or32_seq(&s->life.life, MP__LIFE_WAITERS);
+    if (life & MP__LIFE_DIED)
+      return 0;
+    v[n].word = &s->life.life;
+    v[n++].val = life | MP__LIFE_WAITERS;
+  }
+  return mp__futex_waitv(v, n, deadline);
+}
+
+int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
+            int64_t deadline) {
+  int64_t now = mp_now();
+  int64_t until;
+  int rc;
+
+  if (now >= deadline)
+    return -MP_ETIMEOUT;
+  if (nap->naps++ == 0) {
+    until = earlier(deadline, now + FIRST_NAP_NS);
+    rc = mp__futex_wait(word, val, until);
+  } else {
+    follow_parent();
+    if (mp__scan_at(now))
+      return 0;
+    until = earlier(deadline, now + NAP_NS);
+    rc = nap_with_family(word, val, until);
+    if (rc == -ENOSYS)
+      rc = mp__futex_wait(word, val, earlier(until, now + BLIND_NAP_NS));
+  }
+  if (rc != -MP_ETIMEOUT || until == deadline)
+    return rc;
+  /* A signal that came just before the nap has woken nobody: let the caller
+   * look, as if it had. */
+  return nap->naps > 1 ? -EINTR : 0;
+}

@@ -1,0 +1,155 @@
+/* sweep.c -- owns the end of others: what the dead held is let go of.
+ *
+ * Whoever notices a death sweeps, a step a transaction; one who is killed
+ * doing so is continued by the next.
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "fault.h"
+#include "futex.h"
+
+#define VERIFY_NS 2000000000 /* between two looks at /proc for everybody */
+#define LEDGER_STEP 8        /* entries let go of in one transaction */
+
+static void sweep_sleeper(struct mp__slot *s) {
+  uint64_t off = mp__load64_rlx(&s->waiting);
+
+  if (!off)
+    return;
+  mp__store64_rlx(&s->waiting, 0);
+  (void)mp__add32_seq(mp__at(off), (uint32_t)-1);
+}
+
+void mp__leave_parent(struct mp__txn *t, struct mp__slot *s) {
+  struct mp__slot *p = mp__slot_at(mp__peek(t, &s->parent));
+  uint64_t older = mp__peek(t, &s->older);
+  uint64_t younger = mp__peek(t, &s->younger);
+
+  if (!mp__peek(t, &s->parent))
+    return;
+  if (younger)
+    mp__set(t, &mp__slot_at(younger)->older, older);
+  else
+    mp__set(t, &p->child, older);
+  if (older)
+    mp__set(t, &mp__slot_at(older)->younger, younger);
+  mp__set(t, &s->parent, 0);
+  mp__set(t, &s->older, 0);
+  mp__set(t, &s->younger, 0);
+  mp__unref(t, MP__SLOT_REF(s));
+}
+
+/* Let go of the last entries of a ledger, as many as fit a transaction well;
+ * 0 when there are none.  The owner is dead, or was never born. */
+int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
+  uint64_t *e = s->ledger ? mp__at(s->ledger) : NULL;
+  uint64_t i = e ? s->ledger_len : 0;
+  int n = 0;
+
+  for (; i > 1 && n < LEDGER_STEP; i--)
+    if (!(e[i - 1] & MP__ENTRY_FREE) && e[i - 1]) {
+      mp__unref(t, e[i - 1]);
+      n++;
+    }
+  if (i == s->ledger_len || !e)
+    return 0;
+  mp__set(t, &s->ledger_len, i);
+  mp__set(t, &s->ledger_free, 0);
+  return 1;
+}
+
+/* The starter died before the child was there: nobody will sit down, and if a
+ * fork server was just about to fork, that child sees it (mp__born). */
+static void leave_unborn(struct mp__slot *child) {
+  uint32_t unborn = 0;
+
+  if (mp__load32_acq(&child->pid) == 0)
+    (void)mp__cas32_seq(&child->life.life, &unborn, MP__LIFE_DIED);
+}
+
+/* One step, one transaction; 0 when it was the last.  After it the seat may
+ * be another's: the last entry to go is often its hold on itself. */
+static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
+  if (s->plan) { /* it never came to take it up */
+    mp__drop_word(t, &s->plan);
+    return 1;
+  }
+  if (s->child) {
+    leave_unborn(mp__slot_at(s->child));
+    mp__leave_parent(t, mp__slot_at(s->child));
+    return 1;
+  }
+  if (s->ledger_len > LEDGER_STEP + 1)
+    return mp__ledger_step(t, s);
+  (void)mp__ledger_step(t, s);
+  mp__set(t, &s->flags, s->flags | MP__PROC_SWEPT);
+  return 0;
+}
+
+static int to_sweep(struct mp__slot *s) {
+  return (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC &&
+         !(mp__load64_rlx(&s->flags) & MP__PROC_SWEPT) &&
+         mp__load64_rlx(&s->state) >= MP_STARTING && mp__slot_dead(s);
+}
+
+void mp__sweep(struct mp__slot *s) {
+  struct mp__txn t;
+  int more = 1;
+
+  while (more) {
+    mp__begin(&t);
+    if (!to_sweep(s)) {
+      mp__abort(&t);
+      break;
+    }
+    sweep_sleeper(s);
+    more = sweep_step(&t, s);
+    mp__end(&t);
+    MP_FAULT("sweep.step");
+  }
+  mp__add32_seq(&MP__HEAD->deaths, 1);
+  mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
+  mp__collect();
+}
+
+/* Now and then the kernel's word on everybody. */
+static int time_to_verify(int64_t now) {
+  static int64_t last; /* who writes it last does not matter */
+
+  if (now - __atomic_load_n(&last, __ATOMIC_RELAXED) < VERIFY_NS)
+    return 0;
+  __atomic_store_n(&last, now, __ATOMIC_RELAXED);
+  return 1;
+}
+
+static int scan(int verify) {
+  uint64_t n = mp__load64_rlx(&MP__HEAD->nslots);
+  struct mp__slot *s;
+  uint64_t flags;
+  int found_dead = 0;
+  uint64_t i;
+
+  for (i = 1; i <= n; i++) {
+    s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+    flags = mp__load64_rlx(&s->flags);
+    if (mp__load64_rlx(&s->state) < MP_STARTING || flags & MP__PROC_SWEPT)
+      continue;
+    if ((verify || flags & MP__PROC_BLIND) &&
+        (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC)
+      (void)mp__slot_verify(s);
+    if (to_sweep(s)) {
+      mp__sweep(s);
+      found_dead++;
+    }
+  }
+  return found_dead;
+}
+
+int mp__scan(void) {
+  return scan(0);
+}
+
+int mp__scan_at(int64_t now) {
+  return scan(time_to_verify(now));
+}
