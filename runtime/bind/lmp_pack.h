@@ -338,6 +338,8 @@ LMP_LOCAL void lmp__learn(struct lmp_dec *d, uint32_t number);
 /* The other files; `have`: the item that the frame waits for is on top. */
 LMP_LOCAL int lmp__step_ddense(struct lmp_dec *d, struct lmp_dframe *f,
                                int have);
+LMP_LOCAL int lmp__step_dpairs(struct lmp_dec *d, struct lmp_dframe *f);
+LMP_LOCAL int lmp__step_dmeta(struct lmp_dec *d, struct lmp_dframe *f);
 LMP_LOCAL int lmp__get_reduced(struct lmp_dec *d);
 LMP_LOCAL int lmp__step_dreduce(struct lmp_dec *d, struct lmp_dframe *f);
 LMP_LOCAL int lmp__get_function(struct lmp_dec *d);
