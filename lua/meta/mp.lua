@@ -4,7 +4,7 @@
 -- non-number raises.  Names follow Python's multiprocessing (docs.python.org,
 -- library/multiprocessing).
 
----@alias mp.Reason "timeout"|"closed"|"truncated"|"protocol"
+---@alias mp.Reason "timeout"|"full"|"empty"|"closed"|"truncated"|"protocol"
 ---@alias mp.StartMethod "fork"|"spawn"|"forkserver"|"thread"
 
 ---@class mp
@@ -217,14 +217,112 @@ function mp.connection.Connection(fd, readable, writable) end
 
 mp.connection.Pipe = mp.Pipe
 
---- Wait until at least one is ready: a connection to receive from, a process
---- that has ended, a descriptor to read, anything with `fileno` or `sentinel`.
+--- Wait until at least one is ready: a connection to receive from, a queue to
+--- get from, a process that has ended, a descriptor to read, anything with `fileno` or `sentinel`.
 ---@param list any[]
 ---@param timeout? number seconds
 ---@return any[] ready in the order of the list
 function mp.wait(list, timeout) end
 
 mp.connection.wait = mp.wait
+
+-- Queues ------------------------------------------------------------------
+
+--- Any number of producers and consumers, in any processes; first in, first
+--- out for each producer.  When `put` returns, the item is in the queue,
+--- whatever becomes of the one who put it.  A handle that is no longer needed
+--- is simply dropped; leaving a block (`<close>`) closes the queue.
+---@class mp.Queue
+local Queue = {}
+
+--- Any value that travels.  Waits while the queue is full.  Raises for a value
+--- that cannot be sent, and for want of memory; nothing has been put then.
+---@param value any
+---@param timeout? number seconds
+---@return boolean done
+---@return "full"|"closed"? reason
+function Queue:put(value, timeout) end
+
+---@param value any
+---@return boolean done
+---@return "full"|"closed"? reason
+function Queue:put_nowait(value) end
+
+--- The next item.  A nil that was put is told apart by a nil reason.
+---@param timeout? number seconds
+---@return any value
+---@return "empty"|"closed"? reason
+function Queue:get(timeout) end
+
+---@return any value
+---@return "empty"|"closed"? reason
+function Queue:get_nowait() end
+
+--- How many items are in it, exactly; another process may change that at once.
+---@return integer
+function Queue:qsize() end
+
+---@return boolean
+function Queue:empty() end
+
+--- Never, without a limit.
+---@return boolean
+function Queue:full() end
+
+--- End it for everybody: nothing more can be put, what is in it can be got.
+function Queue:close() end
+
+--- A descriptor for event loops: readable while `get` would not block (now and
+--- then for nothing, when another was faster).  It belongs to this object.
+---@return integer fd
+function Queue:fileno() end
+
+--- fileno, as luasocket and copas look for it.
+---@return integer fd
+function Queue:getfd() end
+
+--- Is something there?  (luasocket, copas)
+---@return boolean
+function Queue:dirty() end
+
+--- fileno, as cqueues looks for it.
+---@return integer fd
+function Queue:pollfd() end
+
+---@return "r"
+function Queue:events() end
+
+---@return nil
+function Queue:timeout() end
+
+--- A queue that knows which items have been dealt with.
+---@class mp.JoinableQueue: mp.Queue
+local JoinableQueue = {}
+
+--- A queue without a limit, with `put`, `get`, `empty`, `close`, `fileno`.
+---@class mp.SimpleQueue
+local SimpleQueue = {}
+SimpleQueue.put = Queue.put
+SimpleQueue.get = Queue.get
+SimpleQueue.empty = Queue.empty
+SimpleQueue.close = Queue.close
+SimpleQueue.fileno = Queue.fileno
+SimpleQueue.getfd = Queue.getfd
+SimpleQueue.dirty = Queue.dirty
+SimpleQueue.pollfd = Queue.pollfd
+SimpleQueue.events = Queue.events
+SimpleQueue.timeout = Queue.timeout
+
+---@param maxsize? integer how many items it holds; default, and <= 0: any number
+---@return mp.Queue
+function mp.Queue(maxsize) end
+
+---@param maxsize? integer as in mp.Queue
+---@return mp.JoinableQueue
+function mp.JoinableQueue(maxsize) end
+
+---@return mp.SimpleQueue
+function mp.SimpleQueue() end
 
 -- Values ------------------------------------------------------------------
 

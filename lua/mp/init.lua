@@ -1,11 +1,13 @@
 --- The public table of luamp: processes as first-class values.
 -- What a name does is said where it is made: proc.lua (processes),
--- context.lua (start methods), connection.lua (pipes), wait.lua, codec.lua.
+-- context.lua (start methods), connection.lua (pipes), queue.lua, wait.lua,
+-- codec.lua.
 local codec = require "mp.codec"
 local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
 local proc = require "mp.proc"
+local queue = require "mp.queue"
 local wait = require "mp.wait"
 
 local mp = {
@@ -27,6 +29,10 @@ local mp = {
   Pipe = connection.Pipe,
   connection = connection,
   wait = wait.wait,
+
+  Queue = queue.Queue,
+  JoinableQueue = queue.JoinableQueue,
+  SimpleQueue = queue.SimpleQueue,
 
   encode = codec.encode,
   decode = codec.decode,

@@ -47,6 +47,18 @@ enum {
 LMP_LOCAL int lmp_unpack(lua_State *L, const char *data, size_t len,
                          const mp_ref *refs, unsigned nrefs, unsigned flags);
 
+/* lmp_scratch.c -- where messages arrive */
+struct lmp_scratch {
+  int busy; /* 1: the message is still wanted */
+  struct mp_msg msg;
+  char bytes[MP_INLINE_MAX];
+};
+/* One that is not busy; it lies on the stack from here on. */
+LMP_LOCAL struct lmp_scratch *lmp_scratch_push(lua_State *L);
+LMP_LOCAL void lmp_scratch_release(struct lmp_scratch *s);
+/* Push the value of its message and release it; raises if it is damaged. */
+LMP_LOCAL int lmp_scratch_value(lua_State *L, struct lmp_scratch *s);
+
 /* lmp_codec.c -- core.encode(v) and core.decode(s [, code]). */
 LMP_LOCAL int lmp_codec_encode(lua_State *L);
 LMP_LOCAL int lmp_codec_decode(lua_State *L);
@@ -127,6 +139,7 @@ LMP_LOCAL extern const luaL_Reg lmp_proc_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);

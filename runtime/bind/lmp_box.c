@@ -20,6 +20,9 @@ static const struct {
     [MP_TYPE_PROC] = {"mp.Process", "process"},
     [MP_TYPE_PIPE] = {"mp.Connection", "connection"},
     [MP_TYPE_FD] = {"mp.Connection", "connection"},
+    [MP_TYPE_QUEUE] = {"mp.Queue", "queue"},
+    [MP_TYPE_JOINABLE] = {"mp.JoinableQueue", "queue"},
+    [MP_TYPE_SIMPLE] = {"mp.SimpleQueue", "queue"},
 };
 
 static int is_conn(enum mp_type kind) {

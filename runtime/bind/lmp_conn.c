@@ -5,60 +5,7 @@
  */
 #include "lmp.h"
 
-#include <string.h>
-
 #define INTERRUPTED (-4) /* -EINTR on every Linux */
-
-static char scratch_key; /* registry: the state's struct scratch */
-
-/* Where messages arrive, and the owner of one that is being decoded.  A
- * decoder may call a constructor that receives in its turn, which then makes
- * a new one. */
-struct scratch {
-  int busy;
-  struct mp_msg msg;
-  char bytes[MP_INLINE_MAX];
-};
-
-static int scratch_gc(lua_State *L) {
-  struct scratch *s = lua_touserdata(L, 1);
-
-  mp_msg_close(&s->msg);
-  return 0;
-}
-
-static struct scratch *new_scratch(lua_State *L) {
-  struct scratch *s = lua_newuserdatauv(L, sizeof *s, 0);
-
-  s->busy = 0;
-  s->msg = MP_MSG_EMPTY;
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, scratch_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch_key);
-  return s;
-}
-
-/* Leaves it on the stack.  One that an error left busy is forgotten here. */
-static struct scratch *push_scratch(lua_State *L) {
-  struct scratch *s;
-
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch_key) == LUA_TUSERDATA) {
-    s = lua_touserdata(L, -1);
-    if (!s->busy)
-      return s;
-  }
-  lua_pop(L, 1);
-  return new_scratch(L);
-}
-
-static void release(struct scratch *s) {
-  if (s->msg.parcel)
-    mp_msg_close(&s->msg);
-  s->busy = 0;
-}
 
 static struct lmp_box *check(lua_State *L, unsigned mode) {
   struct lmp_box *b = lmp_box_check(L, 1, MP_TYPE_PIPE);
@@ -192,7 +139,7 @@ static int recv_value_framed(lua_State *L, struct lmp_box *b,
   return 2;
 }
 
-static int recv_msg(lua_State *L, struct lmp_box *b, struct scratch *s,
+static int recv_msg(lua_State *L, struct lmp_box *b, struct lmp_scratch *s,
                     int64_t deadline) {
   int rc;
 
@@ -204,7 +151,7 @@ static int recv_msg(lua_State *L, struct lmp_box *b, struct scratch *s,
   if (b->ready.fd >= 0)
     mp_pipe_rearm(b->held, &b->ready);
   if (rc < 0)
-    release(s);
+    lmp_scratch_release(s);
   return rc;
 }
 
@@ -212,27 +159,24 @@ static int recv_msg(lua_State *L, struct lmp_box *b, struct scratch *s,
 static int lmp_conn_recv(lua_State *L) {
   struct lmp_box *b = check(L, MP_PIPE_READABLE);
   int64_t deadline = lmp_deadline(L, 2);
-  struct scratch *s;
-  int ok;
+  struct lmp_scratch *s;
   int rc;
 
   lua_settop(L, 1);
   if (b->kind == MP_TYPE_FD)
     return recv_value_framed(L, b, deadline);
-  s = push_scratch(L);
+  s = lmp_scratch_push(L);
   rc = recv_msg(L, b, s, deadline);
   if (rc < 0)
     return lmp_fail(L, rc, "recv");
-  ok = lmp_unpack(L, s->msg.data, s->msg.len, s->msg.refs, s->msg.nrefs, 0);
-  release(s);
-  return ok ? 1 : lua_error(L);
+  return lmp_scratch_value(L, s);
 }
 
 /* conn:recv_bytes([maxlength]) -> string | nil, reason */
 static int lmp_conn_recv_bytes(lua_State *L) {
   struct lmp_box *b = check(L, MP_PIPE_READABLE);
   lua_Integer max = luaL_optinteger(L, 2, LUA_MAXINTEGER);
-  struct scratch *s;
+  struct lmp_scratch *s;
   int rc;
 
   luaL_argcheck(L, max >= 0, 2, "maxlength is negative");
@@ -241,17 +185,17 @@ static int lmp_conn_recv_bytes(lua_State *L) {
     rc = recv_framed(L, b, (uint64_t)max, MP_FOREVER);
     return rc < 0 ? lmp_fail(L, rc, "recv_bytes") : 1;
   }
-  s = push_scratch(L);
+  s = lmp_scratch_push(L);
   rc = recv_msg(L, b, s, MP_FOREVER);
   if (rc < 0)
     return lmp_fail(L, rc, "recv_bytes");
   if (s->msg.len > (uint64_t)max) {
-    release(s);
+    lmp_scratch_release(s);
     lmp_box_close(b);
     return lmp_raise(L, -MP_ETOOLONG, "recv_bytes");
   }
   lua_pushlstring(L, s->msg.data, s->msg.len);
-  release(s);
+  lmp_scratch_release(s);
   return 1;
 }
 

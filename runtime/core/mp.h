@@ -192,6 +192,36 @@ void mp_pipe_look(mp_ref end, struct mp_ready *r);
 void mp_pipe_rearm(mp_ref end, struct mp_ready *r);
 void mp_ready_close(struct mp_ready *r);
 
+/* fifo.c -- owns queues: any number of producers and consumers, one end each
+ *
+ * What one producer puts comes out in its order.  A message is in the queue
+ * when put returns, whatever becomes of the producer; one that get has taken
+ * out is the consumer's alone.
+ */
+
+/* type: MP_TYPE_QUEUE, MP_TYPE_JOINABLE, MP_TYPE_SIMPLE; max_items 0: no
+ * limit */
+int mp_queue_open(mp_ref *held, enum mp_type type, uint32_t max_items);
+/* 0, -MP_EFULL at the deadline, -MP_ECLOSED, -EINTR, -ENOMEM.  `number`, unless
+ * NULL: which message of this queue it is, counted from 1 (modulo 2^32). */
+int mp_queue_put(mp_ref queue, const struct mp_out *out, int64_t deadline,
+                 uint32_t *number);
+/* 0 and a message, -MP_EEMPTY at the deadline, -MP_ECLOSED when it is closed
+ * and nothing is left, -EINTR.  `scratch` has room for MP_INLINE_MAX bytes. */
+int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
+                 int64_t deadline);
+uint32_t mp_queue_len(mp_ref queue);
+uint32_t mp_queue_max(mp_ref queue);
+/* For everybody: nothing more comes in, what is in comes out. */
+void mp_queue_close(mp_ref queue);
+int mp_queue_is_closed(mp_ref queue);
+/* 1 when get would not block (a message, or closed) */
+int mp_queue_poll(mp_ref queue);
+/* A descriptor that is readable while get would not block, the caller's.  To
+ * be rearmed after each get, and before one waits for it. */
+int mp_queue_fd(mp_ref queue);
+void mp_queue_rearm(mp_ref queue, int fd);
+
 /* proc.c, end.c -- own processes as values: record; status, signals, waiting */
 
 enum { MP_PROC_DAEMON = 1 };

@@ -75,22 +75,6 @@ static int peer_gone(struct mp__pipe *p, unsigned end) {
   return mp__load64_seq(&p->obj.refs[!end]) == 0;
 }
 
-/* Wait until there may be room. */
-static int wait_for_room(struct mp__queue *q, const struct mp__full *full,
-                         struct mp__nap *nap, int64_t deadline) {
-  uint32_t seq;
-  int rc = 0;
-
-  if (deadline > MP_NOW && mp__spin(full->word, full->seen, UINT64_MAX))
-    return 0;
-  mp__count_in(&q->room_sleepers);
-  seq = mp__load32_seq(&q->room_seq);
-  if (mp__load64_seq(full->word) == full->seen)
-    rc = mp__nap(nap, &q->room_seq, seq, deadline);
-  mp__count_out(&q->room_sleepers);
-  return rc;
-}
-
 int mp_pipe_send(mp_ref end, const struct mp_out *out, int64_t deadline) {
   struct mp__pipe *p = pipe_of(end);
   unsigned e = end_of(end);
@@ -104,7 +88,7 @@ int mp_pipe_send(mp_ref end, const struct mp_out *out, int64_t deadline) {
     rc = mp__queue_put(&p->q[e], out, &full);
     if (rc != -MP_EFULL)
       return rc;
-    rc = wait_for_room(&p->q[e], &full, &nap, deadline);
+    rc = mp__queue_wait_room(&p->q[e], &full, &nap, deadline);
     if (rc < 0)
       return rc;
   }

@@ -8,6 +8,7 @@
 #include "fault.h"
 #include "futex.h"
 #include "queue.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <string.h>
@@ -71,9 +72,18 @@ int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags) {
   return 0;
 }
 
+/* Exact at the moment of the middle load: nothing was taken around it. */
 uint32_t mp__queue_len(const struct mp__queue *q) {
-  return (uint32_t)((mp__load64_seq(&q->put) >> 32) -
-                    (mp__load64_seq(&q->get) >> 32));
+  uint64_t get = mp__load64_seq(&q->get);
+  uint64_t put;
+  uint64_t seen;
+
+  do {
+    seen = get;
+    put = mp__load64_seq(&q->put);
+    get = mp__load64_seq(&q->get);
+  } while (get != seen);
+  return (uint32_t)((put >> 32) - (get >> 32));
 }
 
 /* Waking: whoever changed the state looks for sleepers afterwards; a sleeper
@@ -89,6 +99,34 @@ void mp__queue_wake_all(struct mp__queue *q) {
   wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
   wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
   mp__bell_ring_held(&q->bell);
+}
+
+int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,
+                        struct mp__nap *nap, int64_t deadline) {
+  uint32_t seq;
+  int rc = 0;
+
+  if (deadline <= MP_NOW)
+    return -MP_ETIMEOUT;
+  if (mp__spin(full->word, full->seen, UINT64_MAX))
+    return 0;
+  mp__count_in(&q->room_sleepers);
+  seq = mp__load32_seq(&q->room_seq);
+  if (mp__load64_seq(full->word) == full->seen && !mp__load32_seq(&q->closed))
+    rc = mp__nap(nap, &q->room_seq, seq, deadline);
+  mp__count_out(&q->room_sleepers);
+  return rc;
+}
+
+/* With the put lock, so that nothing comes in behind it. */
+void mp__queue_shut(struct mp__queue *q) {
+  (void)mp__lock_take(&q->put_lock);
+  mp__store32_seq(&q->closed, 1);
+  mp__lock_drop(&q->put_lock);
+  MP_FAULT("queue.shut");
+  wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
+  wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
+  mp__bell_ring(&q->bell);
 }
 
 /* Put */
@@ -135,19 +173,29 @@ static int next_segment(struct mp__queue *q, uint64_t need,
   return 0;
 }
 
+static int one_more(const struct mp__queue *q, struct mp__full *full) {
+  uint64_t get;
+
+  if (!q->max_items)
+    return 0;
+  get = mp__load64_seq(&q->get);
+  if ((uint32_t)((mp__load64_rlx(&q->put) >> 32) - (get >> 32)) < q->max_items)
+    return 0;
+  return full_on(full, &q->get, get);
+}
+
 /* The place for a payload of `len` bytes, with room for a mark behind. */
 static int reserve(struct mp__queue *q, uint64_t len, struct record **r,
                    struct mp__full *full) {
   struct segment *s = mp__at(q->put_seg);
   uint64_t need = sizeof **r + padded(len) + sizeof **r;
-  uint64_t get;
   int rc;
 
-  if (q->max_items) {
-    get = mp__load64_seq(&q->get);
-    if ((uint32_t)((q->put >> 32) - (get >> 32)) >= q->max_items)
-      return full_on(full, &q->get, get);
-  }
+  if (mp__load32_rlx(&q->closed))
+    return -MP_ECLOSED;
+  rc = one_more(q, full);
+  if (rc < 0)
+    return rc;
   if (units(q->put) * UNIT + need > s->len) {
     rc = next_segment(q, need, full);
     if (rc < 0)
@@ -171,6 +219,7 @@ static int put_short(struct mp__queue *q, const struct mp_out *out, size_t len,
     MP_FAULT("queue.put.copied");
     mp__store64_seq(&q->put,
                     advance(q->put, units(q->put), sizeof *r + padded(len)));
+    full->number = (uint32_t)(q->put >> 32);
     MP_FAULT("queue.put.committed");
   }
   mp__lock_drop(&q->put_lock);
@@ -210,6 +259,7 @@ static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
     mp__set(&t, &q->put,
             advance(q->put, units(q->put), sizeof *r + sizeof name));
     mp__end(&t);
+    full->number = (uint32_t)(q->put >> 32);
     MP_FAULT("queue.put.parcel");
   }
   mp__lock_drop(&q->put_lock);
@@ -228,6 +278,8 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
     /* Looked for before the copy, and again with the lock: two producers may
      * see the same room, and the second then copies in vain. */
     rc = long_fits(q, len, full);
+    if (rc == 0)
+      rc = one_more(q, full);
     if (rc == 0)
       rc = mp__parcel_new(out, &parcel);
     if (rc < 0)
@@ -285,39 +337,48 @@ static int get_parcel(struct mp__queue *q, struct record *r, struct mp_msg *m) {
   return 0;
 }
 
-int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
+int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
   struct record *r;
-  int roomy = q->max_items ? 1 : 0; /* how many producers can go on */
-  int rc = 0;
+  int roomy = q->max_items ? 1 : 0;
+  int rc;
 
-  *m = MP_MSG_EMPTY;
-  (void)mp__lock_take(&q->get_lock);
-  if (mp__queue_empty(q)) {
-    mp__lock_drop(&q->get_lock);
-    return -MP_EEMPTY;
-  }
   while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT) {
     leave_segment(q);
     roomy = INT32_MAX;
   }
   if (r->kind == PARCEL) {
     rc = get_parcel(q, r, m);
-    roomy = INT32_MAX;
-  } else if (r->len > MP_INLINE_MAX) {
-    rc = -MP_EPROTOCOL; /* somebody wrote where nobody should */
-  } else {
-    memcpy(scratch, r + 1, r->len);
-    m->data = scratch;
-    m->len = r->len;
-    MP_FAULT("queue.get.copied");
-    mp__store64_seq(&q->get,
-                    advance(q->get, units(q->get), sizeof *r + padded(r->len)));
+    return rc < 0 ? rc : INT32_MAX;
   }
-  mp__lock_drop(&q->get_lock);
+  if (r->len > MP_INLINE_MAX)
+    return -MP_EPROTOCOL; /* somebody wrote where nobody should */
+  memcpy(scratch, r + 1, r->len);
+  m->data = scratch;
+  m->len = r->len;
+  MP_FAULT("queue.get.copied");
+  mp__store64_seq(&q->get,
+                  advance(q->get, units(q->get), sizeof *r + padded(r->len)));
+  return roomy;
+}
+
+void mp__queue_roomy(struct mp__queue *q, int n) {
   MP_FAULT("queue.get.committed");
-  if (roomy)
-    wake(&q->room_sleepers, &q->room_seq, roomy);
-  return rc;
+  if (n > 0)
+    wake(&q->room_sleepers, &q->room_seq, n);
+}
+
+int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
+  int rc = -MP_EEMPTY;
+
+  *m = MP_MSG_EMPTY;
+  (void)mp__lock_take(&q->get_lock);
+  if (!mp__queue_empty(q))
+    rc = mp__queue_take(q, m, scratch);
+  mp__lock_drop(&q->get_lock);
+  if (rc < 0)
+    return rc;
+  mp__queue_roomy(q, rc);
+  return 0;
 }
 
 /* Taking apart; nobody else can reach the queue. */

@@ -16,7 +16,7 @@
 #ifndef MP_QUEUE_H
 #define MP_QUEUE_H
 
-#include "arena.h"
+#include "family.h"
 
 struct mp__queue {
   /* producers' line */
@@ -41,7 +41,7 @@ struct mp__queue {
   uint64_t long_got;    /* ... and ever taken; big */
   uint64_t max_long;    /* parcels stop when so many bytes lie here; founder */
   uint32_t two_segs;    /* 1: at most two segments; founder */
-  uint32_t closed;      /* 1: nothing more comes in */
+  uint32_t closed;      /* 1: nothing more comes in; put lock */
   struct mp__bell bell; /* readable while there is something to take */
   uint64_t pad3;
 };
@@ -49,18 +49,29 @@ struct mp__queue {
 enum { MP__QUEUE_PIPE = 1 };
 
 int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags);
-/* What a full queue waits for: that *word differs from `seen`. */
+/* What came of a put.  A full queue waits for this: that *word differs from
+ * `seen`. */
 struct mp__full {
   const uint64_t *word;
   uint64_t seen;
+  uint32_t number; /* success: of the message, counted from 1 */
 };
 
-/* 0, -MP_EFULL and *full, -ENOMEM...; never waits for room. */
+/* 0, -MP_EFULL and *full, -MP_ECLOSED, -ENOMEM...; never waits for room. */
 int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
                   struct mp__full *full);
+/* Wait until there may be room; 0, -MP_ETIMEOUT, -EINTR. */
+int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,
+                        struct mp__nap *nap, int64_t deadline);
 /* 0, -MP_EEMPTY */
 int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch);
+/* The same in two parts.  With the get lock, and not empty: the number of
+ * producers that can now go on, < 0; then without it: wake so many. */
+int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch);
+void mp__queue_roomy(struct mp__queue *q, int n);
 uint32_t mp__queue_len(const struct mp__queue *q);
+/* Nothing more comes in; everybody who waits looks again. */
+void mp__queue_shut(struct mp__queue *q);
 /* Give memory back, a step a transaction; 0 when nothing is left. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
 void mp__queue_wake_all(struct mp__queue *q); /* the big lock is held */

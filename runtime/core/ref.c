@@ -14,6 +14,7 @@
 
 #include "family.h"
 #include "fault.h"
+#include "fifo.h"
 
 #include <errno.h>
 #include <string.h>
@@ -326,6 +327,10 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
     return slot_step(t, (struct mp__slot *)(void *)o);
   case MP_TYPE_PIPE:
     return mp__pipe_step(t, mp__off(o));
+  case MP_TYPE_QUEUE:
+  case MP_TYPE_JOINABLE:
+  case MP_TYPE_SIMPLE:
+    return mp__fifo_step(t, mp__off(o));
   default:
     return 0;
   }

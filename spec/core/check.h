@@ -20,7 +20,7 @@
 
 #include "arena.h"
 #include "family.h"
-#include "queue.h"
+#include "fifo.h"
 #include "sys.h"
 #include "test.h"
 
@@ -374,6 +374,7 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   struct mp__obj *obj = mp__at(o->off);
   const struct mp__parcel *p = mp__at(o->off);
   const struct check_pipe *pipe = mp__at(o->off);
+  const struct mp__fifo *fifo = mp__at(o->off);
   uint64_t i;
 
   if (obj->bell.fd)
@@ -386,6 +387,12 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
       check_queue(c, &pipe->q[0]);
       check_queue(c, &pipe->q[1]);
     }
+    break;
+  case MP_TYPE_QUEUE:
+  case MP_TYPE_JOINABLE:
+  case MP_TYPE_SIMPLE:
+    if (check_own(c, o->off, "queue"))
+      check_queue(c, &fifo->q);
     break;
   case MP_TYPE_PARCEL:
     if (check_own(c, o->off, "parcel"))

@@ -196,6 +196,39 @@ static inline int send_refs(mp_ref end, const void *p, size_t len,
   return send_out(end, &out, deadline);
 }
 
+/* Into and out of queues: 0 or < 0; the length or < 0. */
+
+static inline int put_bytes(mp_ref queue, const void *p, size_t len,
+                            int64_t deadline) {
+  struct mp_iov iov = {p, len};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  int rc;
+
+  do
+    rc = mp_queue_put(queue, &out, deadline, NULL);
+  while (rc == -EINTR);
+  return rc;
+}
+
+static inline int64_t get_bytes(mp_ref queue, void *p, size_t cap,
+                                int64_t deadline) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+  int64_t len;
+  int rc;
+
+  do
+    rc = mp_queue_get(queue, &m, scratch, deadline);
+  while (rc == -EINTR);
+  if (rc < 0)
+    return rc;
+  len = (int64_t)m.len;
+  if (m.len && m.len <= cap)
+    memcpy(p, m.data, m.len);
+  mp_msg_close(&m);
+  return len;
+}
+
 static inline int send_bytes(mp_ref end, const void *p, size_t len,
                              int64_t deadline) {
   return send_refs(end, p, len, NULL, 0, deadline);

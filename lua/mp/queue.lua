@@ -1,0 +1,92 @@
+--- Queues: any number of producers and consumers, in any process.
+local core = require "mp.core"
+
+local queue = {}
+
+--- What every queue can do; the core's functions are methods as they are.
+local common = {
+  put = core.queue_put,
+  get = core.queue_get,
+  empty = core.queue_empty,
+  close = core.queue_close,
+  fileno = core.queue_fileno,
+  -- as luasocket's select, copas and cqueues look for it
+  getfd = core.queue_fileno,
+  pollfd = core.queue_fileno,
+  _ready = core.queue_ready,
+}
+
+--- Is something there that select would not tell of?  (luasocket, copas)
+function common:dirty()
+  return core.queue_ready(self)
+end
+
+--- What to wait for.  (cqueues)
+function common:events() -- luacheck: ignore self
+  return "r"
+end
+
+--- When to look again at the latest: never.  (cqueues)
+function common:timeout() -- luacheck: ignore self
+  return nil
+end
+
+local function new_type(name, base, methods)
+  for key, method in pairs(base) do methods[key] = method end
+  local mt = core.metatable("mp." .. name)
+  mt.__index = methods
+  mt.__close = core.queue_close
+  function mt.__newindex(_, key)
+    error(("mp.%s: cannot set '%s'"):format(name, tostring(key)), 2)
+  end
+  function mt:__tostring()
+    local len, closed = core.queue_state(self)
+    return ("mp.%s (%d item%s%s): %p"):format(name, len,
+      len == 1 and "" or "s", closed and ", closed" or "", self)
+  end
+  return methods
+end
+
+local Queue = new_type("Queue", common, {
+  put_nowait = core.queue_put_nowait,
+  get_nowait = core.queue_get_nowait,
+  qsize = core.queue_qsize,
+  full = core.queue_full,
+})
+
+new_type("JoinableQueue", Queue, {})
+
+new_type("SimpleQueue", common, {})
+
+local function limit(what, maxsize)
+  if maxsize == nil then return 0 end
+  local n = math.type(maxsize) and math.tointeger(maxsize)
+  if not n then
+    error(("%s: maxsize must be an integer, not %s"):format(what,
+      type(maxsize) == "number" and tostring(maxsize)
+        or "a " .. type(maxsize)), 3)
+  end
+  return n > 0 and n or 0
+end
+
+--- A queue of at most `maxsize` items.
+---@param maxsize? integer default, and <= 0: no limit
+---@return mp.Queue
+function queue.Queue(maxsize)
+  return core.queue("mp.Queue", limit("Queue", maxsize))
+end
+
+--- A queue that knows which items have been dealt with.
+---@param maxsize? integer default, and <= 0: no limit
+---@return mp.JoinableQueue
+function queue.JoinableQueue(maxsize)
+  return core.queue("mp.JoinableQueue", limit("JoinableQueue", maxsize))
+end
+
+--- A queue without a limit, and with just the methods that one needs.
+---@return mp.SimpleQueue
+function queue.SimpleQueue()
+  return core.queue("mp.SimpleQueue", 0)
+end
+
+return queue

@@ -1,0 +1,152 @@
+/* fifo.c -- owns queues as objects: a queue that any number of processes put
+ * into and take from, until somebody closes it for all.
+ *
+ * Messages, locks and sleepers are those of queue.c; what consumers of a
+ * joinable queue have not finished is in claim.c.
+ */
+#include "mp.h"
+
+#include "fault.h"
+#include "fifo.h"
+#include "spin.h"
+
+#include <errno.h>
+
+static struct mp__fifo *fifo_of(mp_ref queue) {
+  return mp__at(MP_REF_ID(queue));
+}
+
+int mp_queue_open(mp_ref *held, enum mp_type type, uint32_t max_items) {
+  struct mp__fifo *f;
+  struct mp__txn t;
+  uint64_t off;
+  int rc = mp_enter();
+
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
+    return rc;
+  mp__begin(&t);
+  rc = mp__obj_new(&t, type, sizeof *f, &off);
+  if (rc == 0)
+    rc = mp__queue_init(&t, &((struct mp__fifo *)mp__at(off))->q, 0);
+  if (rc == 0)
+    rc = mp__hold(&t, mp__me(), off, held);
+  if (rc < 0) {
+    mp__abort(&t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  f = mp__at(off);
+  f->obj.refs[0] = 1;
+  f->q.max_items = max_items;
+  mp__end(&t);
+  return 0;
+}
+
+int mp_queue_put(mp_ref queue, const struct mp_out *out, int64_t deadline,
+                 uint32_t *number) {
+  struct mp__queue *q = &fifo_of(queue)->q;
+  struct mp__nap nap = {0};
+  struct mp__full full;
+  int rc;
+
+  for (;;) {
+    if (mp__load32_rlx(&q->closed))
+      return -MP_ECLOSED;
+    rc = mp__queue_put(q, out, &full);
+    if (rc == 0 && number)
+      *number = full.number;
+    if (rc != -MP_EFULL)
+      return rc;
+    rc = mp__queue_wait_room(q, &full, &nap, deadline);
+    if (rc == -MP_ETIMEOUT)
+      return -MP_EFULL;
+    if (rc < 0)
+      return rc;
+  }
+}
+
+/* 0: look again; -MP_ETIMEOUT, -EINTR */
+static int wait_for_item(struct mp__queue *q, struct mp__nap *nap,
+                         int64_t deadline) {
+  uint32_t seq;
+  int rc = 0;
+
+  if (deadline <= MP_NOW)
+    return -MP_ETIMEOUT;
+  if (mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
+    return 0;
+  mp__count_in(&q->item_sleepers);
+  seq = mp__load32_seq(&q->item_seq);
+  if (mp__queue_empty(q) && !mp__load32_seq(&q->closed))
+    rc = mp__nap(nap, &q->item_seq, seq, deadline);
+  mp__count_out(&q->item_sleepers);
+  return rc;
+}
+
+int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
+                 int64_t deadline) {
+  struct mp__fifo *f = fifo_of(queue);
+  struct mp__nap nap = {0};
+  uint32_t closed;
+  int rc;
+
+  for (;;) {
+    closed = mp__load32_seq(&f->q.closed); /* nothing comes after that */
+    rc = mp__queue_get(&f->q, m, scratch);
+    if (rc != -MP_EEMPTY)
+      return rc;
+    if (closed)
+      return -MP_ECLOSED;
+    rc = wait_for_item(&f->q, &nap, deadline);
+    if (rc == -MP_ETIMEOUT)
+      return -MP_EEMPTY;
+    if (rc < 0)
+      return rc;
+  }
+}
+
+uint32_t mp_queue_len(mp_ref queue) {
+  return mp__queue_len(&fifo_of(queue)->q);
+}
+
+uint32_t mp_queue_max(mp_ref queue) {
+  return fifo_of(queue)->q.max_items;
+}
+
+int mp_queue_is_closed(mp_ref queue) {
+  return mp__load32_seq(&fifo_of(queue)->q.closed) != 0;
+}
+
+void mp_queue_close(mp_ref queue) {
+  mp__queue_shut(&fifo_of(queue)->q);
+}
+
+int mp_queue_poll(mp_ref queue) {
+  return mp_queue_len(queue) > 0 || mp_queue_is_closed(queue);
+}
+
+int mp_queue_fd(mp_ref queue) {
+  int fd = mp__bell_fd(&fifo_of(queue)->q.bell);
+
+  if (fd >= 0)
+    mp_queue_rearm(queue, fd);
+  return fd;
+}
+
+/* A bell that still has a reason to ring is left alone, so that who takes one
+ * of many makes no system call, and a death in here silences nothing. */
+void mp_queue_rearm(mp_ref queue, int fd) {
+  struct mp__bell *bell = &fifo_of(queue)->q.bell;
+
+  if (!mp_queue_poll(queue))
+    mp__bell_quiet(bell, fd);
+  if (mp_queue_poll(queue))
+    mp__bell_ring(bell);
+}
+
+int mp__fifo_step(struct mp__txn *t, uint64_t off) {
+  struct mp__fifo *f = mp__at(off);
+
+  return mp__queue_step(t, &f->q);
+}

@@ -1,0 +1,266 @@
+/* fifo_test.c -- queues as objects: many producers, many consumers, the end. */
+#include "crew.h"
+
+#include <poll.h>
+
+static mp_ref q; /* the queue of the test */
+
+static void opened(enum mp_type type, uint32_t max, struct check_use *use) {
+  REQUIRE(mp_enter() == 0);
+  if (use)
+    CHECK(check_arena("at first", use));
+  REQUIRE(mp_queue_open(&q, type, max) == 0);
+}
+
+static void closed(const struct check_use *use) {
+  mp_ref_close(&q);
+  CHECK(check_same("in the end", use));
+  check_leave();
+}
+
+static int readable(int fd) {
+  struct pollfd p = {fd, POLLIN, 0};
+
+  return poll(&p, 1, 0) == 1;
+}
+
+TEST(sizes) {
+  static const size_t sizes[] = {0,    1,     7,     8,      9,       2047,
+                                 2048, 8191,  8192,  8193,   8200,    65535,
+                                 1,    65536, 65537, 100000, 1 << 20, 3};
+  static unsigned char out[1 << 20], in[1 << 20];
+  const unsigned n = sizeof sizes / sizeof *sizes;
+  struct check_use use;
+  unsigned i, k;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  for (i = 0; i < n; i++) {
+    memset(out, (int)i + 1, sizes[i]);
+    CHECK_EQ(put_bytes(q, out, sizes[i], MP_NOW), 0);
+    CHECK_EQ(mp_queue_len(q), i + 1);
+  }
+  CHECK(check_arena("with messages", NULL));
+  for (i = 0; i < n; i++) {
+    CHECK_EQ(get_bytes(q, in, sizeof in, MP_NOW), (int64_t)sizes[i]);
+    for (k = 0; k < sizes[i]; k++)
+      if (in[k] != i + 1)
+        break;
+    CHECK_EQ(k, sizes[i]);
+  }
+  CHECK_EQ(get_bytes(q, in, 1, MP_NOW), -MP_EEMPTY);
+  closed(&use);
+}
+
+TEST(a_limit_counts_items_short_and_long) {
+  static char big[20000];
+  struct check_use use;
+  int64_t start;
+  char byte;
+
+  opened(MP_TYPE_QUEUE, 2, &use);
+  CHECK_EQ(mp_queue_max(q), 2);
+  CHECK_EQ(put_bytes(q, big, sizeof big, MP_NOW), 0);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  CHECK_EQ(put_bytes(q, "y", 1, MP_NOW), -MP_EFULL);
+  CHECK_EQ(put_bytes(q, big, sizeof big, MP_NOW), -MP_EFULL);
+  start = mp_now();
+  CHECK_EQ(put_bytes(q, "y", 1, in_ms(60)), -MP_EFULL);
+  CHECK(mp_now() - start >= 60000000);
+  CHECK_EQ(get_bytes(q, big, sizeof big, MP_NOW), (int64_t)sizeof big);
+  CHECK_EQ(put_bytes(q, "y", 1, MP_NOW), 0);
+  CHECK_EQ(put_bytes(q, "z", 1, MP_NOW), -MP_EFULL);
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
+  CHECK_EQ(byte, 'x');
+  closed(&use);
+}
+
+TEST(closed_for_all_and_emptied) {
+  struct check_use use;
+  char byte;
+  int fd;
+
+  opened(MP_TYPE_QUEUE, 1, &use);
+  fd = mp_queue_fd(q);
+  CHECK(fd > 2 && !readable(fd));
+  CHECK_EQ(put_bytes(q, "1", 1, MP_NOW), 0);
+  mp_queue_close(q);
+  mp_queue_close(q);
+  CHECK(mp_queue_is_closed(q));
+  CHECK_EQ(put_bytes(q, "2", 1, MP_FOREVER), -MP_ECLOSED);
+  CHECK(readable(fd));
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_FOREVER), 1);
+  mp_queue_rearm(q, fd);
+  CHECK(readable(fd));
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_FOREVER), -MP_ECLOSED);
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), -MP_ECLOSED);
+  mp_fd_close(fd);
+  closed(&use);
+}
+
+TEST(a_descriptor_tells_of_items) {
+  struct check_use use;
+  char byte;
+  int fd, again, i;
+
+  opened(MP_TYPE_SIMPLE, 0, &use);
+  CHECK_EQ(put_bytes(q, "0", 1, MP_NOW), 0);
+  fd = mp_queue_fd(q);
+  again = mp_queue_fd(q);
+  REQUIRE(fd > 2 && again > 2 && fd != again);
+  CHECK(readable(fd) && readable(again));
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
+  mp_queue_rearm(q, again);
+  for (i = 0; i < 3; i++) {
+    CHECK(!readable(fd) && !readable(again));
+    CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+    CHECK_EQ(put_bytes(q, "y", 1, MP_NOW), 0);
+    CHECK(readable(fd) && readable(again));
+    CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
+    mp_queue_rearm(q, fd);
+    CHECK(readable(fd));
+    CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
+    CHECK(readable(fd)); /* late: nobody has looked */
+    mp_queue_rearm(q, fd);
+  }
+  CHECK(check_arena("with a bell", NULL));
+  mp_fd_close(fd);
+  mp_fd_close(again);
+  closed(&use);
+}
+
+/* Items say who made them, and the how-manieth. */
+
+#define EACH 3000
+struct item {
+  uint32_t producer, n;
+};
+
+static mp_ref results;
+
+static int produce(void *arg) {
+  struct item item = {(uint32_t)(uintptr_t)arg, 0};
+  char bytes[9000];
+  size_t len;
+
+  memset(bytes, 0, sizeof bytes);
+  for (; item.n < EACH; item.n++) {
+    len = item.n % 100 == 99 ? sizeof bytes : sizeof item + item.n % 50;
+    memcpy(bytes, &item, sizeof item);
+    MUST(put_bytes(q, bytes, len, MP_FOREVER) == 0);
+  }
+  return 0;
+}
+
+static int consume(void *arg) {
+  uint32_t next[CREW_MAX] = {0};
+  uint32_t n = 0;
+  struct item item;
+  char bytes[9000];
+  int64_t len;
+
+  (void)arg;
+  while ((len = get_bytes(q, bytes, sizeof bytes, MP_FOREVER)) > 0) {
+    memcpy(&item, bytes, sizeof item);
+    MUST(item.producer < CREW_MAX && item.n >= next[item.producer]);
+    next[item.producer] = item.n + 1;
+    n++;
+  }
+  MUST(len == -MP_ECLOSED);
+  MUST(put_bytes(results, &n, sizeof n, MP_FOREVER) == 0);
+  return 0;
+}
+
+static void many(int threads, uint32_t max, unsigned producers,
+                 unsigned consumers) {
+  struct crew makers = {.threads = threads}, takers = {.threads = threads};
+  struct check_use use;
+  uint32_t n, sum = 0;
+  unsigned i;
+
+  opened(MP_TYPE_QUEUE, max, NULL);
+  REQUIRE(mp_queue_open(&results, MP_TYPE_SIMPLE, 0) == 0);
+  CHECK(check_arena("before", &use));
+  for (i = 0; i < consumers; i++)
+    crew_start(&takers, consume, NULL);
+  for (i = 0; i < producers; i++)
+    crew_start(&makers, produce, (void *)(uintptr_t)i);
+  crew_join(&makers);
+  mp_queue_close(q);
+  crew_join(&takers);
+  CHECK_EQ(mp_queue_len(q), 0);
+  CHECK_EQ(mp_queue_len(results), consumers);
+  while (get_bytes(results, &n, sizeof n, MP_NOW) > 0)
+    sum += n;
+  CHECK_EQ(sum, producers * EACH);
+  mp_ref_close(&results);
+  mp_ref_close(&q);
+  CHECK(check_arena("after", NULL));
+  check_leave();
+}
+
+TWICE(one_to_one) {
+  many(threads, 0, 1, 1);
+}
+
+TWICE(many_to_many) {
+  many(threads, 0, 3, 3);
+}
+
+TWICE(many_to_many_in_a_narrow_queue) {
+  many(threads, 2, 3, 3);
+}
+
+/* Somebody else closes it, while we wait. */
+
+static int close_soon(void *arg) {
+  (void)arg;
+  (void)usleep(30000);
+  mp_queue_close(q);
+  return 0;
+}
+
+TWICE(a_close_wakes_who_waits_for_an_item) {
+  struct crew crew = {.threads = threads};
+  char byte;
+
+  opened(MP_TYPE_QUEUE, 0, NULL);
+  crew_start(&crew, close_soon, NULL);
+  CHECK_EQ(get_bytes(q, &byte, 1, in_ms(5000)), -MP_ECLOSED);
+  crew_join(&crew);
+  mp_ref_close(&q);
+  check_leave();
+}
+
+TWICE(a_close_wakes_who_waits_for_room) {
+  struct crew crew = {.threads = threads};
+  char byte;
+
+  opened(MP_TYPE_QUEUE, 1, NULL);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  crew_start(&crew, close_soon, NULL);
+  CHECK_EQ(put_bytes(q, "y", 1, in_ms(5000)), -MP_ECLOSED);
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
+  crew_join(&crew);
+  mp_ref_close(&q);
+  check_leave();
+}
+
+TEST(a_million_queues_leave_the_memory_where_it_was) {
+  struct check_use use;
+  uint64_t top = 0;
+  int i;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  for (i = 0; i < (TEST_TSAN ? 10000 : 1000000); i++) {
+    mp_ref x;
+
+    REQUIRE(mp_queue_open(&x, MP_TYPE_QUEUE, 0) == 0);
+    if (i % 3 == 0)
+      CHECK_EQ(put_bytes(x, "left in it", 10, MP_NOW), 0);
+    mp_ref_close(&x);
+    if (i == 10)
+      top = MP__HEAD->top;
+  }
+  CHECK_EQ(MP__HEAD->top, top);
+  closed(&use);
+}

@@ -1,0 +1,208 @@
+-- Queues: every method and its edges, in every kind of process.
+--
+-- A function that runs in another process mentions no globals: those of a
+-- spec are busted's.
+
+local helper = require "helper"
+local mp = require "mp"
+local host = helper.host
+
+local LONG = 8 -- a timeout that only a broken build meets
+
+local function elapsed(f, ...)
+  local from = host.now()
+  local results = table.pack(f(...))
+  return host.now() - from, table.unpack(results, 1, results.n)
+end
+
+local started = {}
+
+local function start(ctx, f, ...)
+  local process = ctx.Process(f, ...):start()
+  started[#started + 1] = process
+  return process
+end
+
+local function finish(process)
+  assert.is_true(process:join(LONG))
+  return process:result()
+end
+
+local function stop_all()
+  for i, process in ipairs(started) do
+    process:kill()
+    process:join()
+    started[i] = nil
+  end
+end
+
+-- Within the test: what it started must be gone before leaks are looked for.
+local plain_it = it
+local function it(title, test)
+  plain_it(title, function()
+    finally(stop_all)
+    test()
+  end)
+end
+
+local function each_method(title, test)
+  for method, ctx in helper.methods() do
+    it(title .. " (" .. method .. ")", function() test(ctx) end)
+  end
+end
+
+local KINDS = { "Queue", "JoinableQueue", "SimpleQueue" }
+
+local function each_kind(title, test)
+  for _, kind in ipairs(KINDS) do
+    it(kind .. " " .. title, function() test(mp[kind](), kind) end)
+  end
+end
+
+describe("queue:", function()
+  describe("one process:", function()
+    each_kind("gives back in order what was put", function(q)
+      for i = 1, 1000 do assert.is_true(q:put(i)) end
+      for i = 1, 1000 do assert.equal(i, q:get()) end
+      assert.is_true(q:empty())
+    end)
+
+    each_kind("tells a nil from nothing", function(q)
+      assert.is_true(q:put(nil))
+      assert.same({ n = 1 }, table.pack(q:get()))
+      assert.same({ n = 2, nil, "empty" }, table.pack(q:get(0)))
+    end)
+
+    each_kind("takes items of every size", function(q)
+      for _, n in ipairs { 0, 1, 63, 64, 4095, 4096, 8191, 8192, 8193, 65536,
+        1 << 20, 20 << 20 } do
+        local s = ("\0\255x"):rep(n // 3 + 1):sub(1, n)
+        assert.is_true(q:put(s))
+        assert.is_true(q:get(LONG) == s)
+      end
+    end)
+
+    each_kind("is a type of its own", function(q, kind)
+      assert.equal("mp." .. kind, getmetatable(q) and debug.getmetatable(q)
+        .__name)
+      assert.truthy(tostring(q):find("^mp%." .. kind .. " %(0 items%): 0x"))
+      q:put(1)
+      assert.truthy(tostring(q):find("(1 item):", 1, true))
+      q:close()
+      assert.truthy(tostring(q):find("(1 item, closed):", 1, true))
+      assert.is_nil(q.nothing)
+      assert.has_error(function() q.x = 1 end,
+        "mp." .. kind .. ": cannot set 'x'")
+    end)
+
+    each_kind("is closed for good", function(q)
+      q:put("left")
+      q:close()
+      q:close()
+      assert.same({ false, "closed" }, { q:put(1) })
+      assert.equal("left", q:get())
+      assert.same({ n = 2, nil, "closed" }, table.pack(q:get()))
+      assert.same({ n = 2, nil, "closed" }, table.pack(q:get(0)))
+    end)
+
+    each_kind("closes when a block is left", function(q)
+      do
+        local again <close> = q
+        again:put(1)
+      end
+      assert.same({ false, "closed" }, { q:put(2) })
+    end)
+
+    it("counts exactly", function()
+      local q = mp.Queue()
+      assert.equal(0, q:qsize())
+      assert.is_true(q:empty())
+      assert.is_false(q:full())
+      q:put(1)
+      q:put("long: " .. ("x"):rep(100000))
+      assert.equal(2, q:qsize())
+      assert.is_false(q:empty())
+      q:get()
+      assert.equal(1, q:qsize())
+    end)
+
+    it("has a limit", function()
+      local q = mp.Queue(2)
+      assert.is_true(q:put(1))
+      assert.is_false(q:full())
+      assert.is_true(q:put_nowait(2))
+      assert.is_true(q:full())
+      assert.same({ false, "full" }, { q:put_nowait(3) })
+      assert.same({ false, "full" }, { q:put(3, 0) })
+      assert.same({ false, "full" }, { q:put(3, -1) })
+      local seconds, ok, why = elapsed(q.put, q, 3, 0.05)
+      assert.same({ false, "full" }, { ok, why })
+      assert.is_true(seconds >= 0.05)
+      assert.equal(1, q:get_nowait())
+      assert.is_true(q:put(3))
+      assert.equal(2, q:get(1))
+      assert.equal(3, q:get())
+      assert.same({ n = 2, nil, "empty" }, table.pack(q:get_nowait()))
+    end)
+
+    it("has none with zero, a negative number or nil", function()
+      for _, n in ipairs { 0, -1, math.mininteger } do
+        local q = mp.Queue(n)
+        for i = 1, 100 do assert.is_true(q:put_nowait(i)) end
+        assert.is_false(q:full())
+      end
+      assert.is_true(mp.Queue(math.maxinteger):put_nowait(1))
+      assert.is_true(mp.JoinableQueue(1.0):put_nowait(1))
+    end)
+
+    it("waits for an item as long as it was told", function()
+      local seconds, v, why = elapsed(mp.Queue().get, mp.Queue(), 0.05)
+      assert.is_nil(v)
+      assert.equal("empty", why)
+      assert.is_true(seconds >= 0.05)
+    end)
+
+    it("refuses what is no argument", function()
+      local q = mp.Queue()
+      for _, bad in ipairs { "1", {}, true, 1.5, 0 / 0 } do
+        assert.error_matches(function() mp.Queue(bad) end, "^.*Queue: maxsize")
+      end
+      assert.error_matches(function() q:put() end, "value expected")
+      assert.error_matches(function() q:put(1, "1") end, "number %(seconds%)")
+      assert.error_matches(function() q:get(0 / 0) end, "NaN")
+      assert.error_matches(function() q.get({}) end, "mp.Queue expected")
+      assert.error_matches(function() q:put { a = coroutine.create(print) } end,
+        "value.a: cannot send a thread")
+      assert.equal(0, q:qsize())
+    end)
+  end)
+
+  describe("between processes:", function()
+    each_method("work goes there and back", function(ctx)
+      local tasks, results = ctx.Queue(), ctx.SimpleQueue()
+      local worker = start(ctx, function(from, to)
+        while true do
+          local f, why = from:get()
+          if why then return why end
+          to:put(f())
+        end
+      end, tasks, results)
+      for i = 1, 100 do tasks:put(function() return i * i end) end
+      tasks:close()
+      assert.equal("closed", finish(worker))
+      for i = 1, 100 do assert.equal(i * i, results:get(LONG)) end
+    end)
+
+    each_method("a queue travels in a queue", function(ctx)
+      local q, inner = ctx.Queue(), ctx.JoinableQueue(3)
+      local worker = start(ctx, function(from)
+        local got = from:get()
+        got.q:put("hello")
+        return got.q == got.again, got.q:full()
+      end, q)
+      q:put { q = inner, again = inner }
+      assert.same({ true, false }, { finish(worker) })
+      assert.equal("hello", inner:get(LONG))
+    end)
+  end)
+end)
