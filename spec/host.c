@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pty.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -41,6 +42,19 @@ static int arg(lua_State *L, int i) {
 
 static int host_fork(lua_State *L) {
   return result(L, fork());
+}
+
+/* forkpty() -> pid, the terminal's other end: a child on a new terminal */
+static int host_forkpty(lua_State *L) {
+  int fd = -1;
+  pid_t pid = forkpty(&fd, NULL, NULL, NULL);
+
+  if (pid > 0)
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+  if (result(L, pid) > 1)
+    return 3;
+  lua_pushinteger(L, fd);
+  return 2;
 }
 
 /* fork_as(pid): a child of just that pid, which sleeps until it is killed */
@@ -439,5 +453,7 @@ static const luaL_Reg functions[] = {{"fork", host_fork},
 
 int luaopen_host(lua_State *L) {
   luaL_newlib(L, functions);
+  lua_pushcfunction(L, host_forkpty);
+  lua_setfield(L, -2, "forkpty");
   return 1;
 }

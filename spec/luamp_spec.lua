@@ -1,74 +1,12 @@
 -- luamp behaves as lua 5.4 does: each case runs under both, and what they
 -- print to stdout and stderr and their exit codes must be the same.
 
-local LUAMP = os.getenv("LUAMP") or "build/bin/luamp"
-local LUA = os.getenv("LUA") or "lua5.4"
-
-local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
-
-local function slurp(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read("a")
-end
-
--- The text without what depends on the program: its name, addresses, and how
--- much of the stack it uses itself.
-local function neutral(text, program)
-  local plain = program:gsub("%p", "%%%0")
-  text = text:gsub("^" .. plain .. ":", "PROGRAM:")
-  text = text:gsub("\n" .. plain .. ":", "\nPROGRAM:")
-  text = text:gsub("usage: " .. plain, "usage: PROGRAM")
-  text = text:gsub("%(skipping %d+ levels%)", "(skipping levels)")
-  return (text:gsub("0x%x+", "ADDRESS"))
-end
+local alike = require "alike"
+local LUAMP, LUA = alike.luamp, alike.lua
+local file, run, same = alike.file, alike.run, alike.same
 
 describe("luamp", function()
-  local dir
-
-  -- A file in the test's own directory.
-  local function file(name, content)
-    local f <close> = assert(io.open(dir .. "/" .. name, "wb"))
-    f:write(content)
-    return dir .. "/" .. name
-  end
-
-  before_each(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    assert(os.execute("mkdir " .. dir))
-  end)
-
-  after_each(function() os.execute("rm -r " .. dir) end)
-
-  -- Run `program words`; options: env, stdin, stdout (a redirection).
-  -- The environment is empty but for what the case sets.
-  local function run(program, words, options)
-    options = options or {}
-    local line = {"env", "-u LUA_INIT -u LUA_INIT_5_4 -u LUA_PATH",
-      "-u LUA_CPATH -u LUA_PATH_5_4 -u LUA_CPATH_5_4", options.env or ""}
-    line[#line + 1] = "timeout 20"
-    line[#line + 1] = program
-    for _, word in ipairs(words) do line[#line + 1] = quote(word) end
-    line[#line + 1] = "<" .. file("stdin", options.stdin or "")
-    line[#line + 1] = ">" .. file("stdout", "")
-    line[#line + 1] = options.stdout
-    line[#line + 1] = "2>" .. file("stderr", "")
-    local _, how, code = os.execute(table.concat(line, " "))
-    return {
-      out = neutral(slurp(dir .. "/stdout"), program),
-      err = neutral(slurp(dir .. "/stderr"), program),
-      how = how,
-      code = code,
-    }
-  end
-
-  -- Both must do the same; returns what luamp did.
-  local function same(words, options)
-    local theirs = run(LUA, words, options)
-    local ours = run(LUAMP, words, options)
-    assert.same(theirs, ours)
-    return ours
-  end
+  alike.use_dir()
 
   describe("runs code like lua:", function()
     it("-e", function()
@@ -82,7 +20,7 @@ describe("luamp", function()
 
     it("-l", function()
       file("m.lua", "return 'm ' .. (...)")
-      local env = "LUA_PATH='" .. dir .. "/?.lua'"
+      local env = "LUA_PATH='" .. alike.dir .. "/?.lua'"
       for _, words in ipairs{{"-l", "m"}, {"-lm"}} do
         words[#words + 1] = "-eprint(m)"
         assert.equal("m m\n", same(words, {env = env}).out)
@@ -91,7 +29,7 @@ describe("luamp", function()
 
     it("-l g=mod", function()
       file("m.lua", "return 'm'")
-      local env = "LUA_PATH='" .. dir .. "/?.lua'"
+      local env = "LUA_PATH='" .. alike.dir .. "/?.lua'"
       assert.equal("m\tnil\n",
         same({"-l", "g=m", "-e", "print(g, m)"}, {env = env}).out)
     end)
@@ -240,7 +178,7 @@ describe("luamp", function()
     it("a script that is not there", function()
       assert.equal(1, same{"/no/such/script.lua"}.code)
       same{"--", "-e"}
-      same{dir} -- a directory
+      same{alike.dir} -- a directory
     end)
 
     it("options that lua does not have", function()

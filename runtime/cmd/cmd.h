@@ -21,6 +21,24 @@ void cmd_message(const char *name, const char *message);
 
 /* repl.c -- read, evaluate, print, until the end of stdin */
 
-void cmd_repl(lua_State *L);
+/* `keep`: what is typed at a terminal is kept in the history file. */
+void cmd_repl(lua_State *L, int keep);
+
+/* edit.c -- line editing at a terminal */
+
+/* 1 when the terminal and libedit are there; `keep` as above. */
+int cmd_edit_open(int keep);
+/* The next line without its newline, malloced; NULL at the end of input. */
+char *cmd_edit_line(const char *prompt);
+/* Remember what was typed; nothing without line editing. */
+void cmd_edit_save(const char *entry);
+
+/* history.c -- the file with what was typed */
+
+#define CMD_HISTORY_MAX 1000 /* entries; the file may have twice as many */
+
+/* Find the file, and give its entries to `add`, the oldest first. */
+void cmd_history_load(int (*add)(const char *entry));
+void cmd_history_append(const char *entry);
 
 #endif

@@ -258,6 +258,7 @@ static int run_script(lua_State *L, const struct command *c) {
  */
 static int run(lua_State *L) {
   const struct command *c = lua_touserdata(L, 1);
+  int keep = !(c->options & OPT_NOENV);
   int status = LUA_OK;
 
   lua_settop(L, 0);
@@ -283,12 +284,12 @@ static int run(lua_State *L) {
     return 0;
 
   if (c->options & OPT_INTERACTIVE) {
-    cmd_repl(L);
+    cmd_repl(L, keep);
   } else if (c->script == c->argc &&
              !(c->options & (OPT_EXECUTE | OPT_VERSION))) {
     if (isatty(STDIN_FILENO)) {
       print_version();
-      cmd_repl(L);
+      cmd_repl(L, keep);
     } else {
       run_chunk(L, c, luaL_loadfile(L, NULL)); /* lua ignores its failure */
     }
