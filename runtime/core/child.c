@@ -133,6 +133,8 @@ int mp__child_reap(struct mp__slot *s, int block) {
 
   if (mp__load64_acq(&s->state) == MP_ENDED)
     return 1;
+  if (mp__load32_acq(&s->pid) == 0)
+    return 0; /* another thread is starting it */
   rc = fd ? mp__sys_wait_fd(fd, block, &status)
           : mp__sys_wait((int)s->pid, block, &status);
   if (rc != 1 && rc != -ECHILD)

@@ -76,18 +76,33 @@ void mp__robust_after_fork(void *head) {
   mp__sys_set_robust_list(h);
 }
 
-static void life_link(struct mp__slot *s, uint64_t *head, uint32_t tid) {
+/* From "not born" to the thread's id; -ESRCH: it was given up meanwhile. */
+static int begin_life(struct mp__slot *s) {
+  uint32_t seen = 0;
+
+  while (
+      !mp__cas32_seq(&s->life.life, &seen, s->tid | (seen & MP__LIFE_WAITERS)))
+    if (seen & MP__LIFE_DIED)
+      return -ESRCH;
+  return 0;
+}
+
+static int life_link(struct mp__slot *s, uint64_t *head) {
   uint64_t node = (uint64_t)(uintptr_t)&s->life.next;
   uint64_t *next;
 
   head[2] = node; /* pending: a death from here on is seen */
-  mp__store32_rel(&s->life.life, tid);
+  if (begin_life(s) < 0) {
+    head[2] = 0;
+    return -ESRCH;
+  }
   next = (uint64_t *)(uintptr_t)(head[0] & ~(uint64_t)1);
   s->life.prev = (uint64_t)(uintptr_t)(head - 1);
   s->life.next = head[0];
   next[-1] = (uint64_t)(uintptr_t)&s->life.prev;
   head[0] = node;
   head[2] = 0;
+  return 0;
 }
 
 /* Who the calling thread is; a forked child's parent has said so already. */
@@ -97,25 +112,35 @@ void mp__name_self(struct mp__slot *s) {
   mp__store32_rel(&s->pid, (uint32_t)mp__sys_getpid());
 }
 
-int mp__born(struct mp__slot *s, uint64_t *head) {
+/* What the seat does not say already. */
+static int complete_seat(struct mp__slot *s, uint64_t flags) {
   struct mp__txn t;
 
+  if (s->state == MP_RUNNING && s->flags == flags)
+    return 0;
   mp__begin(&t);
   if (mp__load32_acq(&s->life.life) & MP__LIFE_DIED) {
     mp__abort(&t);
     return -ESRCH; /* given up while we came */
   }
   mp__set(&t, &s->state, MP_RUNNING);
-  if (!head)
-    mp__set(&t, &s->flags, s->flags | MP__PROC_BLIND);
-  else if (s->tid != s->pid && s->method != MP_THREAD)
-    mp__set(&t, &s->flags, s->flags | MP__PROC_GUEST);
+  mp__set(&t, &s->flags, flags);
   mp__end(&t);
-  if (head)
-    life_link(s, head, s->tid);
-  else
-    mp__store32_rel(&s->life.life, s->tid);
   return 0;
+}
+
+int mp__born(struct mp__slot *s, uint64_t *head) {
+  uint64_t flags = s->flags;
+  int rc;
+
+  if (!head)
+    flags |= MP__PROC_BLIND;
+  else if (s->tid != s->pid && s->method != MP_THREAD)
+    flags |= MP__PROC_GUEST;
+  rc = complete_seat(s, flags);
+  if (rc < 0)
+    return rc;
+  return head ? life_link(s, head) : begin_life(s);
 }
 
 /* The thread goes on, or ends, without the seat. */
@@ -140,6 +165,10 @@ static int process_exists(struct mp__slot *s) {
   if (state == 'Z' || state == 'X')
     return 0;
   return born == 0 || start <= born;
+}
+
+int mp__life_begun(struct mp__slot *s) {
+  return (mp__load32_acq(&s->life.life) & ~MP__LIFE_WAITERS) != 0;
 }
 
 int mp__slot_dead(struct mp__slot *s) {

@@ -6,7 +6,7 @@
 
 /* life: the truth about whether a member lives.  The kernel knows the word
  * through the thread's robust list and writes it at the thread's last breath.
- *   0              not born yet
+ *   0              not born yet; bit 31 as below
  *   tid            lives; bit 31 (MP__LIFE_WAITERS): somebody sleeps on it
  *   MP__LIFE_DIED  dead (or has called exec, which ends a member too)
  * Written by the member at birth, by the kernel or the member at the end, and
@@ -77,7 +77,8 @@ enum {
   MP__PROC_SWEPT = 0x200, /* dead, and its ledger is empty */
   MP__PROC_REAPED = 0x400, /* the parent has waited for it */
   MP__PROC_BLIND = 0x800,  /* no robust list: only the second detector sees */
-  MP__PROC_GUEST = 0x1000  /* its life hangs on a thread that is not the main */
+  MP__PROC_GUEST = 0x1000, /* its life hangs on a thread that is not the main */
+  MP__PROC_PIPED = 0x4000  /* its ledger names an end of a pipe, or did */
 };
 
 /* A free ledger entry: MP__ENTRY_FREE | index of the next free << 6. */
@@ -90,6 +91,7 @@ struct mp__slot *mp__me(void); /* the calling member */
 void mp__set_me(struct mp__slot *s, int thread);
 struct mp__slot *mp__slot_at(uint64_t off);
 unsigned mp__slot_index(const struct mp__slot *s);
+int mp__life_begun(struct mp__slot *s);  /* it may have ended since */
 int mp__slot_dead(struct mp__slot *s);   /* one load */
 int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */
 void mp__name_self(struct mp__slot *s);

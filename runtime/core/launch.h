@@ -11,7 +11,7 @@ int mp__start_prepare(struct mp__slot *s, enum mp_method method);
 void mp__start_undo(struct mp__slot *s);
 /* In the new process: sit down, daemon's tie to the parent, stdin. */
 void mp__start_child(struct mp__slot *s, void *robust_head);
-int mp__start_tie(const struct mp__slot *s, int parent_pid);
+int mp__start_tie(const struct mp__slot *s);
 
 /* spawn.c */
 int mp__spawn(struct mp__slot *s, const char *const *argv, int sock);

@@ -40,9 +40,9 @@ static int64_t earlier(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/* Sleep on the word and on the lives of the others. */
-static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
-  struct mp__waitv v[MP__WAITV_MAX];
+/* The word, the count of sweeps, and the lives of the others; how many, or 0
+ * when one of these has just ended. */
+static unsigned list_words(struct mp__waitv *v, uint32_t *word, uint32_t val) {
   uint64_t nslots = mp__load64_rlx(&MP__HEAD->nslots);
   struct mp__slot *me = mp__me();
   unsigned n = 0;
@@ -56,7 +56,7 @@ static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
     struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
     uint32_t life = mp__load32_rlx(&s->life.life);
 
-    if (s == me || life == 0 || life & MP__LIFE_DIED)
+    if (s == me || !mp__life_begun(s) || life & MP__LIFE_DIED)
       continue;
     if (!(life & MP__LIFE_WAITERS))
       life = mp__or32_seq(&s->life.life, MP__LIFE_WAITERS);
@@ -65,7 +65,20 @@ static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
     v[n].word = &s->life.life;
     v[n++].val = life | MP__LIFE_WAITERS;
   }
-  return mp__futex_waitv(v, n, deadline);
+  return n;
+}
+
+static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
+  struct mp__waitv v[MP__WAITV_MAX];
+  unsigned n;
+  int rc;
+
+  /* Before `deaths` is read: who sweeps counts first and then looks here. */
+  mp__add32_seq(&MP__HEAD->napping, 1);
+  n = list_words(v, word, val);
+  rc = n ? mp__futex_waitv(v, n, deadline) : 0;
+  mp__add32_seq(&MP__HEAD->napping, (uint32_t)-1);
+  return rc;
 }
 
 int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,

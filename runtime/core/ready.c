@@ -31,7 +31,7 @@ static void drop_peer(struct mp_ready *r, unsigned i) {
 
 /* Only the kernel knows of one that died before it was born. */
 static int is_dead(struct mp__slot *s) {
-  return mp__load32_acq(&s->life.life) ? mp__slot_dead(s) : mp__slot_verify(s);
+  return mp__life_begun(s) ? mp__slot_dead(s) : mp__slot_verify(s);
 }
 
 /* Bury the watched that have died; how many. */
@@ -66,8 +66,8 @@ static int holds(struct mp__slot *s, uint64_t name) {
 
 /* From its fork on; it may not have come to its seat yet. */
 static int is_running(const struct mp__slot *s) {
-  return s->state == MP_RUNNING ||
-         (s->state == MP_STARTING && mp__load32_acq(&s->pid) != 0);
+  return s->state != MP_NEW && s->state != MP_ENDED &&
+         mp__load32_acq(&s->pid) != 0;
 }
 
 static int is_watched(const struct mp_ready *r, uint64_t slot) {

@@ -73,6 +73,18 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
 
 /* The ledger */
 
+static int is_pipe(uint64_t name) {
+  return (mp__load64_rlx(&obj_of(name)->type) & 0xff) == MP_TYPE_PIPE;
+}
+
+/* One that leaves must look for its ends of pipes (mp__leave_pipes). */
+static void note_pipe(struct mp__txn *t, struct mp__slot *who) {
+  uint64_t flags = mp__peek(t, &who->flags);
+
+  if (!(flags & MP__PROC_PIPED))
+    mp__set(t, &who->flags, flags | MP__PROC_PIPED);
+}
+
 static uint64_t *entries(struct mp__txn *t, struct mp__slot *s) {
   return mp__at(mp__peek(t, &s->ledger));
 }
@@ -127,6 +139,8 @@ int mp__hold(struct mp__txn *t, struct mp__slot *who, uint64_t name,
     mp__set(t, &who->ledger_len, i + 1);
   }
   mp__set(t, e, name);
+  if (is_pipe(name))
+    note_pipe(t, who);
   *held = name | i << MP_REF_BITS;
   return 0;
 }
@@ -171,8 +185,11 @@ int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
   mp__set(t, &to->ledger_len, len);
   mp__commit(t);
   for (i = 1; i < len; i++) {
-    if (!(src[i] & MP__ENTRY_FREE))
+    if (!(src[i] & MP__ENTRY_FREE)) {
       mp__ref(t, src[i]);
+      if (is_pipe(src[i]))
+        note_pipe(t, to);
+    }
     mp__set(t, &dst[i], src[i]);
     if (t->n >= COPY_STEP)
       mp__commit(t);
@@ -182,21 +199,34 @@ int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
   return 0;
 }
 
+/* The first entry from the i-th on that names an end of a pipe; 0: none. */
+static uint64_t next_pipe(struct mp__slot *s, uint64_t i) {
+  const uint64_t *e = mp__at(s->ledger);
+
+  for (; i < s->ledger_len; i++)
+    if (e[i] && !(e[i] & MP__ENTRY_FREE) && is_pipe(e[i]))
+      return i;
+  return 0;
+}
+
 /* The caller is about to leave: those who wait at the other ends of its pipes
  * shall know it from itself, not only when somebody notices its end. */
 void mp__leave_pipes(void) {
   struct mp__slot *me = mp__me();
   struct mp__txn t;
-  uint64_t name;
-  uint64_t i;
+  uint64_t i = 1;
 
-  for (i = 1; i < mp__load64_acq(&me->ledger_len); i++) {
+  if (!(mp__load64_rlx(&me->flags) & MP__PROC_PIPED))
+    return;
+  for (;;) {
     mp__begin(&t);
-    name = ((uint64_t *)mp__at(me->ledger))[i];
-    if (name && !(name & MP__ENTRY_FREE) && mp_ref_type(name) == MP_TYPE_PIPE)
-      mp__let(&t, me, name | i << MP_REF_BITS);
+    i = next_pipe(me, i);
+    if (!i)
+      break;
+    mp__let(&t, me, ((uint64_t *)mp__at(me->ledger))[i] | i << MP_REF_BITS);
     mp__end(&t);
   }
+  mp__abort(&t);
   mp__collect();
 }
 

@@ -145,7 +145,7 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
 static int fork_one(const struct request *q, void **robust) {
   struct mp__slot *s = mp__at(q->slot);
 
-  if (s->gen != q->gen || s->state != MP_STARTING)
+  if (s->gen != q->gen || mp__load32_acq(&s->pid) != 0)
     return -ESRCH;
   *robust = mp__robust_head();
   return mp__sys_clone(CLONE_PARENT, &s->pid);

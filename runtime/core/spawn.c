@@ -36,8 +36,7 @@ struct plan {
   const char *path; /* the file to run */
   const char *argv[ARGS + 1];
   char ticket[96];
-  int fd[4]; /* to be inherited; -1: none */
-  int parent_pid;
+  int fd[4];     /* to be inherited; -1: none */
   sigset_t mask; /* the caller's, to be put back in the parent */
   int error;     /* 0, or what stopped the child before exec */
 };
@@ -71,7 +70,7 @@ static int child(void *arg) {
   int null;
   int i;
 
-  if (mp__start_tie(p->slot, p->parent_pid) < 0)
+  if (mp__start_tie(p->slot) < 0)
     _exit(1);
   default_signals();
   close_on_exec();
@@ -135,7 +134,6 @@ int mp__spawn(struct mp__slot *s, const char *const *argv, int sock) {
 
   memset(&p, 0, sizeof p);
   p.slot = s;
-  p.parent_pid = mp__sys_getpid();
   rc = fill(&p, argv, sock);
   if (rc == 0)
     rc = mp__start_prepare(s, MP_SPAWN);

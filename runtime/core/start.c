@@ -69,6 +69,10 @@ int mp__start_prepare(struct mp__slot *s, enum mp_method method) {
     mp__start_undo(s);
     return rc;
   }
+  /* Forked, it finds all that it is written already, and is born by one store
+   * to its life word. */
+  if (method == MP_FORK || method == MP_FORKSERVER)
+    mp__set(&t, &s->state, MP_RUNNING);
   mp__end(&t);
   MP_FAULT("start.prepared");
   return 0;
@@ -97,14 +101,17 @@ void mp__start_undo(struct mp__slot *s) {
 /* A daemon dies with its starter.  The kernel watches the thread that started
  * it, so a starter whose life is a thread that may end first is watched by
  * the daemon itself, whenever it waits (family.c). */
-int mp__start_tie(const struct mp__slot *s, int parent_pid) {
-  const struct mp__slot *p = mp__slot_at(s->parent_name);
+int mp__start_tie(const struct mp__slot *s) {
+  const struct mp__slot *p;
 
-  if (!(s->flags & MP_PROC_DAEMON) || p->flags & MP__PROC_GUEST)
+  if (!(s->flags & MP_PROC_DAEMON))
+    return 0;
+  p = mp__slot_at(s->parent_name);
+  if (p->flags & MP__PROC_GUEST)
     return 0;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
     return -errno;
-  return getppid() == parent_pid ? 0 : -ESRCH;
+  return getppid() == (int)p->pid ? 0 : -ESRCH;
 }
 
 void mp__start_child(struct mp__slot *s, void *robust_head) {
@@ -113,11 +120,11 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   mp__server_forget();
   mp__child_forget_all();
   MP_FAULT("start.child");
-  if (mp__start_tie(s, (int)mp__slot_at(s->parent_name)->pid) < 0)
-    _exit(1);
+  if (mp__start_tie(s) < 0)
+    mp__sys_exit(1);
   s->tid = s->pid; /* the kernel wrote it */
   if (mp__born(s, robust_head) < 0)
-    _exit(1);
+    mp__sys_exit(1);
   MP_FAULT("start.born");
   mp__sys_null_stdin();
 }
@@ -134,7 +141,7 @@ int mp_proc_fork(mp_ref p) {
 
   if (rc < 0)
     return rc;
-  (void)fflush(NULL); /* or the child would write it once more */
+  mp__sys_flush(); /* or the child would write it once more */
   /* With other threads the C library must bring its own locks through. */
   rc = mp_single_threaded() ? mp__sys_clone(0, &s->pid) : -ENOSYS;
   if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {
@@ -166,6 +173,6 @@ void mp_exit(int code) {
   if (me->method == MP_THREAD)
     return;
   mp__leave_pipes();
-  (void)fflush(NULL);
-  _exit(code & 0xff);
+  mp__sys_flush();
+  mp__sys_exit(code & 0xff);
 }

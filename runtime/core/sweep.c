@@ -62,10 +62,14 @@ int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
 /* The starter died before the child was there: nobody will sit down, and if a
  * fork server was just about to fork, that child sees it (mp__born). */
 static void leave_unborn(struct mp__slot *child) {
-  uint32_t unborn = 0;
+  uint32_t seen = 0;
 
-  if (mp__load32_acq(&child->pid) == 0)
-    (void)mp__cas32_seq(&child->life.life, &unborn, MP__LIFE_DIED);
+  if (mp__load32_acq(&child->pid) != 0)
+    return;
+  while (!(seen & (MP__LIFE_DIED | MP__LIFE_TID)) &&
+         !mp__cas32_seq(&child->life.life, &seen,
+                        MP__LIFE_DIED | (seen & MP__LIFE_WAITERS)))
+    ;
 }
 
 /* One step, one transaction; 0 when it was the last.  After it the seat may
@@ -109,7 +113,10 @@ void mp__sweep(struct mp__slot *s) {
     MP_FAULT("sweep.step");
   }
   mp__add32_seq(&MP__HEAD->deaths, 1);
-  mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
+  if (mp__load32_seq(&MP__HEAD->napping)) {
+    mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
+    mp__futex_wake(&s->life.life, INT32_MAX); /* the kernel woke only one */
+  }
   mp__collect();
 }
 

@@ -4,6 +4,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "sys.h"
 
 
@@ -12,12 +13,14 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdio_ext.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -66,11 +69,14 @@ struct timespec *mp__sys_left(struct timespec *ts, int64_t deadline) {
 /* Descriptors */
 
 void mp__sys_close(int fd) {
-  int keep = errno;
+  int keep;
 
-  if (fd >= 0)
-    (void)close(fd);
-  errno = keep;
+  if (fd < 0)
+    return;
+  keep = errno;
+  (void)close(fd);
+  if (errno != keep)
+    errno = keep;
 }
 
 /* A host may run with 0, 1 or 2 closed; what lands there would be written to
@@ -189,16 +195,56 @@ int64_t mp__sys_send(int sock, const void *from, size_t n) {
   return rc < 0 ? -errno : rc;
 }
 
+/* What stdio has buffered.  Both only read: a call of fflush or __fpurge that
+ * finds nothing to do still writes to pages that a fork has made shared.  With
+ * other threads, or another C library, they say 1. */
+#ifdef __GLIBC__
+extern FILE *_IO_list_all __attribute__((weak));
+
+static int unflushed(void) {
+  const FILE *f;
+
+  if (!&_IO_list_all || !__libc_single_threaded)
+    return 1;
+  for (f = _IO_list_all; f; f = f->_chain)
+    if (f->_mode > 0 || f->_IO_write_ptr > f->_IO_write_base)
+      return 1;
+  return 0;
+}
+
+static int read_ahead(void) {
+  return stdin->_mode > 0 || stdin->_IO_read_ptr != stdin->_IO_read_end;
+}
+#else
+static int unflushed(void) {
+  return 1;
+}
+
+static int read_ahead(void) {
+  return 1;
+}
+#endif
+
+void mp__sys_flush(void) {
+  if (unflushed())
+    (void)fflush(NULL);
+}
+
+void mp__sys_exit(int code) {
+  for (;;)
+    (void)mp__bare(SYS_exit_group, code, 0, 0, 0);
+}
+
 void mp__sys_null_stdin(void) {
-  /* Bare calls: in a fresh child each function of the C library that nobody
-   * has called there is a page fault. */
-  long fd = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
+  long fd = mp__bare(SYS_openat, AT_FDCWD, (long)(uintptr_t) "/dev/null",
+                     O_RDONLY | O_CLOEXEC, 0);
 
   if (fd > 0) {
-    (void)syscall(SYS_dup3, fd, 0, 0);
-    (void)syscall(SYS_close, fd);
+    (void)mp__bare(SYS_dup3, fd, 0, 0, 0);
+    (void)mp__bare(SYS_close, fd, 0, 0, 0);
   }
-  __fpurge(stdin);
+  if (read_ahead())
+    __fpurge(stdin);
 }
 
 /* In slices: a signal that came just before the call has woken nobody, and
@@ -292,7 +338,7 @@ int64_t *mp__sys_robust_list(void) {
 }
 
 void mp__sys_set_robust_list(void *head) {
-  (void)syscall(SYS_set_robust_list, head, (size_t)24);
+  (void)mp__bare(SYS_set_robust_list, (long)(uintptr_t)head, 24, 0, 0);
 }
 
 int mp__sys_random(void *to, size_t n) {

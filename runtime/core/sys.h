@@ -36,6 +36,7 @@ void mp__sys_punch(int fd, uint64_t off, uint64_t len);
 uint64_t mp__sys_inode(int fd); /* 0 when there is none */
 int mp__sys_inherit(int fd);    /* survives exec */
 void mp__sys_null_stdin(void);  /* and forget what stdio has read ahead */
+void mp__sys_flush(void);       /* what stdio has still to write */
 /* >0 ready, 0 at the deadline, -EINTR, -errno */
 int mp__sys_poll1(int fd, short events, int64_t deadline);
 /* the same for n of them; who is ready says revents */
@@ -65,6 +66,7 @@ uint64_t mp__sys_ids(void); /* effective user and group */
 int mp__sys_gettid(void);
 void mp__sys_yield(void);
 void mp__sys_kill_self(void);
+_Noreturn void mp__sys_exit(int code); /* at once */
 int mp__sys_procstat(int pid, char *state, uint64_t *start_time);
 /* `born`: of a process that started no later, in ticks; 0: of any */
 int mp__sys_exit_status(int pid, uint64_t born, int *status);

@@ -1,6 +1,7 @@
 /* sys_proc.c -- owns the system calls on processes. */
 #include "mp.h"
 
+#include "bare.h"
 #include "sys.h"
 
 #include <errno.h>
@@ -180,7 +181,6 @@ int mp__sys_affinity(void) {
 int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   struct clone_args a;
   int *tid = NULL;
-  long rc;
 
   if (prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) < 0 || !tid ||
       *tid != mp__sys_gettid())
@@ -190,8 +190,7 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
       flags | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
   a.parent_tid = (uint64_t)(uintptr_t)pid;
   a.child_tid = (uint64_t)(uintptr_t)tid;
-  rc = syscall(SYS_clone3, &a, sizeof a);
-  return rc < 0 ? -errno : (int)rc;
+  return (int)mp__bare(SYS_clone3, (long)(uintptr_t)&a, sizeof a, 0, 0);
 }
 
 #ifndef P_PIDFD
