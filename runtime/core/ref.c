@@ -326,6 +326,8 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
     return slot_step(t, (struct mp__slot *)(void *)o);
   case MP_TYPE_PIPE:
     return mp__pipe_step(t, mp__off(o));
+  case MP_TYPE_BLOCK:
+    return mp__block_step(t, (struct mp__block *)(void *)o);
   default:
     return 0;
   }

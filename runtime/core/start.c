@@ -165,6 +165,7 @@ void mp_exit(int code) {
   mp_claim(code);
   if (me->method == MP_THREAD)
     return;
+  mp__block_leave();
   mp__leave_pipes();
   (void)fflush(NULL);
   _exit(code & 0xff);
