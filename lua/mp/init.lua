@@ -6,6 +6,7 @@ local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
 local proc = require "mp.proc"
+local shared_memory = require "mp.shared_memory"
 local wait = require "mp.wait"
 
 local mp = {
@@ -27,6 +28,8 @@ local mp = {
   Pipe = connection.Pipe,
   connection = connection,
   wait = wait.wait,
+
+  shared_memory = shared_memory,
 
   encode = codec.encode,
   decode = codec.decode,

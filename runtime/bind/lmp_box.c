@@ -20,6 +20,7 @@ static const struct {
     [MP_TYPE_PROC] = {"mp.Process", "process"},
     [MP_TYPE_PIPE] = {"mp.Connection", "connection"},
     [MP_TYPE_FD] = {"mp.Connection", "connection"},
+    [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory"},
 };
 
 static int is_conn(enum mp_type kind) {
@@ -157,6 +158,10 @@ int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
       return lmp_raise(L, rc, "send a connection");
     lmp_box_settle(L, idx);
   }
+  if (b->kind == MP_TYPE_BLOCK)
+    rc = lmp_block_send(L, idx);
+  if (rc < 0)
+    return lmp_raise(L, rc, "send shared memory");
   *name = MP_REF_ID(b->held);
   return 1;
 }
@@ -170,6 +175,8 @@ static void push_new(lua_State *L, mp_ref name) {
     b->conn.fd = rc;
     b->modes = mp_fd_modes(b->held);
   }
+  if (rc == 0 && b->kind == MP_TYPE_BLOCK)
+    rc = lmp_block_receive(L, -1);
   if (rc < 0)
     lmp_raise(L, rc, "receive an mp object");
   if (b->kind == MP_TYPE_PIPE)
