@@ -23,6 +23,10 @@ local expected = {
     "the same process:\ttrue\n",
   } },
   event_loop = { { "sum 55; the timer ran meanwhile: true\n" } },
+  shared_memory = { {
+    "the sum here: 100\n", "the sum in Python: 100\n",
+    "Python says:\tdone\n",
+  } },
   wordfreq = {
     {
       "%d+ text files, [%d.]+ MiB below /%S+\n",
@@ -38,6 +42,10 @@ local expected = {
 -- Without luv there is nothing to show; the example says so.
 if not pcall(require, "luv") then
   expected.event_loop[1] = { "luv is not installed" }
+end
+
+if not os.execute("python3 -c pass 2>/dev/null") then
+  expected.shared_memory[1] = { "the sum here: 100\n", "there is no python3" }
 end
 
 local passed, failed = 0, 0

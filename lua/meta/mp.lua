@@ -323,6 +323,114 @@ function mp.JoinableQueue(maxsize) end
 
 ---@return mp.SimpleQueue
 function mp.SimpleQueue() end
+-- Shared memory with a name -----------------------------------------------
+
+mp.shared_memory = {}
+
+---@class mp.SharedMemoryOptions
+---@field name? string of the file in /dev/shm, up to 255 bytes, no slash;
+--- default with create: "psm_" and eight hexadecimal digits
+---@field create? boolean default false: attach to the block of that name
+---@field size? integer bytes, with create
+
+--- A block of memory that has a name, the same for Python's SharedMemory.
+--- Travels through any message by reference, also when the name is gone by
+--- then.  `<close>` closes it.
+---
+--- The name goes away by `unlink`, at the end of the process that created the
+--- block, or through any other process of the family when that one is killed;
+--- not by `close`.  (Python 3.11 unlinks at its end what it has only attached
+--- to: there, `resource_tracker.unregister(shm._name, "shared_memory")` keeps
+--- the name; from 3.13 on, `track=False`.)
+---
+--- Memory is allocated when a part is first used, 64 KiB at a time: a lack of
+--- it raises.  A program that shortens the file takes away what we use; that
+--- ends us by SIGBUS, as it would any program that has it mapped.
+---@class mp.SharedMemory
+---@field name string
+---@field size integer bytes, exactly as created
+---@field buf? mp.Buffer its bytes; nil once it is closed
+local SharedMemory = {}
+
+--- End this process's use of the block.
+function SharedMemory:close() end
+
+--- Take the name away; whoever has the block keeps it.  Any process may, also
+--- after `close`.  The name is left alone when another block has it by now.
+---@return true? done
+---@return string? message
+---@return integer? errno ENOENT (2): it has gone already
+function SharedMemory:unlink() end
+
+--- Create a block, all zero, or attach to one.  Raises for want of space,
+--- memory or descriptors.
+---@param options mp.SharedMemoryOptions
+---@return mp.SharedMemory? block
+---@return string? message the name exists, or does not
+---@return integer? errno EEXIST (17), ENOENT (2), EACCES (13), EINVAL (22), ...
+function mp.shared_memory.SharedMemory(options) end
+
+---@alias mp.Typecode "b"|"B"|"h"|"H"|"i"|"I"|"l"|"L"|"q"|"Q"|"f"|"d"|"?"|"c"
+
+--- The bytes of a block, mapped into this process; `#buf` is their number.
+--- Offsets are byte distances, from 0; what does not lie in the block raises.
+--- An aligned number is read and written whole; all else wants a lock.
+---@class mp.Buffer
+local Buffer = {}
+
+--- The number (or boolean, or character) at an offset, little-endian.  Q and L
+--- from 2^63 on come as the negative integer of the same bits.
+---@param typecode mp.Typecode
+---@param offset integer
+---@return any value
+function Buffer:get(typecode, offset) end
+
+--- Raises when the value does not fit the typecode; nothing is written then.
+---@param typecode mp.Typecode
+---@param offset integer
+---@param value any
+function Buffer:set(typecode, offset, value) end
+
+---@param offset integer
+---@param n integer bytes
+---@return string
+function Buffer:read(offset, n) end
+
+---@param offset integer
+---@param s string
+function Buffer:write(offset, s) end
+
+--- A list in a block of its own, in the layout of Python's ShareableList: its
+--- length stays, an element may be an integer, a float, a boolean, a string or
+--- nil, and a string may be as long as its place (8 bytes, or the first string
+--- there rounded up).  Strings lose zero bytes at their end; those that are
+--- valid UTF-8 are str to Python, others bytes.
+---
+--- `list[i]`, `list[i] = v`, `#list`, `ipairs` (to the first nil), `pairs` (all
+--- of them).  Two that use an element at once want a lock.  Travels through any
+--- message by reference.  `<close>` closes its block.
+---@class mp.ShareableList
+---@field shm mp.SharedMemory
+---@field format string of all elements, as Python's struct has it
+---@field [integer] integer|number|boolean|string|nil
+local ShareableList = {}
+
+--- The place of the first element that is equal; raises when there is none.
+---@param value any
+---@return integer
+function ShareableList:index(value) end
+
+---@param value any
+---@return integer
+function ShareableList:count(value) end
+
+--- `{1, "two", nil, n = 3}` creates (with `name = ` in a block of that name),
+--- `{name = n}` alone attaches.
+---@param elements table
+---@return mp.ShareableList? list
+---@return string? message
+---@return integer? errno
+function mp.shared_memory.ShareableList(elements) end
 
 -- Values ------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ local context = require "mp.context"
 local error_types = require "mp.error"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
+local shared_memory = require "mp.shared_memory"
 local wait = require "mp.wait"
 
 local mp = {
@@ -33,6 +34,7 @@ local mp = {
   Queue = queue.Queue,
   JoinableQueue = queue.JoinableQueue,
   SimpleQueue = queue.SimpleQueue,
+  shared_memory = shared_memory,
 
   encode = codec.encode,
   decode = codec.decode,

@@ -34,6 +34,20 @@ int lmp_refuse(lua_State *L, int rc, const char *what) {
   return answer(L, rc, what);
 }
 
+/* ENOMEM, ENFILE, EMFILE, ENOSPC on every Linux */
+static int is_exhaustion(int rc) {
+  return rc == -12 || rc == -23 || rc == -24 || rc == -28 || rc == -MP_EFAMILY;
+}
+
+int lmp_outside(lua_State *L, int rc, const char *what) {
+  if (is_exhaustion(rc))
+    return lmp_raise(L, rc, what);
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: %s", what, mp_err_text(rc));
+  lua_pushinteger(L, -rc);
+  return 3;
+}
+
 int64_t lmp_deadline(lua_State *L, int idx) {
   lua_Number seconds;
 
@@ -118,11 +132,13 @@ int luaopen_mp_core(lua_State *L) {
     return lua_error(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
   lmp_box_types(L);
+  lmp_block_types(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, lmp_proc_functions, 0);
   luaL_setfuncs(L, lmp_conn_functions, 0);
   luaL_setfuncs(L, lmp_life_functions, 0);
   luaL_setfuncs(L, lmp_wait_functions, 0);
   luaL_setfuncs(L, lmp_queue_functions, 0);
+  luaL_setfuncs(L, lmp_block_functions, 0);
   return 1;
 }

@@ -113,6 +113,23 @@ static inline struct lmp_box *lmp_box_hot(lua_State *L, int idx,
 LMP_LOCAL void lmp_box_close(struct lmp_box *b);
 LMP_LOCAL void lmp_box_types(lua_State *L);
 
+/* lmp_block.c -- SharedMemory; its box's user value is the buffer. */
+LMP_LOCAL void lmp_block_types(lua_State *L);
+/* The box at idx came in a message: map its block. */
+LMP_LOCAL int lmp_block_receive(lua_State *L, int idx);
+/* It is to be named in a message; raises when it was closed. */
+LMP_LOCAL int lmp_block_send(lua_State *L, int idx);
+
+/* lmp_code.c -- numbers of C by their typecode: b B h H i I l L q Q f d ? c
+ *
+ * Bytes may lie anywhere; each is written and read with one access. */
+LMP_LOCAL unsigned lmp_code_size(int code); /* 0: no typecode */
+/* The typecode at idx, a string; raises when it is none. */
+LMP_LOCAL int lmp_code_check(lua_State *L, int idx);
+LMP_LOCAL void lmp_code_push(lua_State *L, int code, const void *from);
+/* Raises, with nothing written, unless the value at idx fits. */
+LMP_LOCAL void lmp_code_store(lua_State *L, int idx, int code, void *to);
+
 /* lmp.c -- errors, options, time */
 
 /* Tell the collector of memory that it does not see, in KiB. */
@@ -122,6 +139,9 @@ LMP_LOCAL void lmp_preload(lua_State *L);
 
 /* Raise what went wrong. */
 LMP_LOCAL int lmp_raise(lua_State *L, int rc, const char *what);
+/* nil, message, errno: something outside of the program is not as wanted.
+ * Raises for want of memory, descriptors or space. */
+LMP_LOCAL int lmp_outside(lua_State *L, int rc, const char *what);
 /* nil, reason for what a correct program expects; else raise. */
 LMP_LOCAL int lmp_fail(lua_State *L, int rc, const char *what);
 /* false, reason likewise. */
@@ -140,6 +160,7 @@ LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);

@@ -23,6 +23,7 @@ static const struct {
     [MP_TYPE_QUEUE] = {"mp.Queue", "queue"},
     [MP_TYPE_JOINABLE] = {"mp.JoinableQueue", "queue"},
     [MP_TYPE_SIMPLE] = {"mp.SimpleQueue", "queue"},
+    [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory"},
 };
 
 static int is_conn(enum mp_type kind) {
@@ -160,6 +161,10 @@ int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
       return lmp_raise(L, rc, "send a connection");
     lmp_box_settle(L, idx);
   }
+  if (b->kind == MP_TYPE_BLOCK)
+    rc = lmp_block_send(L, idx);
+  if (rc < 0)
+    return lmp_raise(L, rc, "send shared memory");
   *name = MP_REF_ID(b->held);
   return 1;
 }
@@ -173,6 +178,8 @@ static void push_new(lua_State *L, mp_ref name) {
     b->conn.fd = rc;
     b->modes = mp_fd_modes(b->held);
   }
+  if (rc == 0 && b->kind == MP_TYPE_BLOCK)
+    rc = lmp_block_receive(L, -1);
   if (rc < 0)
     lmp_raise(L, rc, "receive an mp object");
   if (b->kind == MP_TYPE_PIPE)

@@ -20,7 +20,7 @@
 #include "mp.h"
 
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
-#define MP__LAYOUT 1                /* bump when any layout changes */
+#define MP__LAYOUT 2                /* bump when any layout changes */
 #define MP__CLASSES 128
 #define MP__TXN_MAX 126
 #define MP__SLOTS 65536 /* offset of the process table */
@@ -80,6 +80,8 @@ struct mp__head {
   uint64_t vault_first; /* the fd object with the lowest number; big */
   uint64_t vault_last;  /* ... and with the highest; big */
   uint64_t vault_room;  /* bytes of the socket's buffer; the founder */
+
+  uint64_t named; /* blocks whose creator answers for the name; big */
 
   uint64_t free[MP__CLASSES]; /* free blocks by size class; big */
   unsigned char authkey[32];  /* random; written by the founder */

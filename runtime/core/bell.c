@@ -11,8 +11,6 @@
 #include "sys.h"
 
 int mp__bell_fd(struct mp__bell *b) {
-  mp_ref made = MP_REF_EMPTY;
-  struct mp__txn t;
   int fd;
   int rc;
 
@@ -21,20 +19,9 @@ int mp__bell_fd(struct mp__bell *b) {
   fd = mp__sys_eventfd(0);
   if (fd < 0)
     return fd;
-  rc = mp__vault_put(fd, 0, &made);
+  rc = mp__vault_keep(&b->fd, fd, 0);
   mp__sys_close(fd);
-  if (rc < 0)
-    return rc;
-  mp__begin(&t);
-  if (b->fd) { /* another was faster */
-    mp__let(&t, mp__me(), made);
-  } else {
-    mp__set(&t, &b->fd, MP_REF_ID(made));
-    mp__pass(&t, mp__me(), made);
-  }
-  mp__end(&t);
-  mp__collect();
-  return mp__vault_get(b->fd);
+  return rc < 0 ? rc : mp__vault_get(b->fd);
 }
 
 static void ring(struct mp__bell *b, int (*get)(uint64_t name)) {

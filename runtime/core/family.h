@@ -66,6 +66,7 @@ struct mp__slot {
   uint64_t ledger_free;       /* first free entry, 0: none */
   uint64_t plan;              /* parcel: what it is to do */
   uint64_t answer;            /* parcel: what it answered */
+  uint64_t blocks;            /* first named block that it has made */
   uint64_t next_free;         /* in the list of free seats */
   char name[MP_NAME_MAX + 1]; /* the parent */
   char ident[40]; /* "1:2": the second child of the first; the parent */
@@ -161,6 +162,8 @@ int mp__vault_put(int fd, uint64_t label,
                   mp_ref *held);   /* fd stays the caller's */
 int mp__vault_get(uint64_t name);  /* a new descriptor */
 int mp__vault_peek(uint64_t name); /* the same; the big lock is held */
+/* Put fd, unless *word names one already; it then counts as a holder. */
+int mp__vault_keep(uint64_t *word, int fd, uint64_t label);
 void mp__vault_drop(struct mp__txn *t, uint64_t name);
 void mp__vault_tidy(void); /* drop what belongs to nobody, wherever it is */
 void mp__vault_replay(void);
@@ -187,6 +190,22 @@ void mp__out_copy(void *to, const struct mp_out *out);
 int mp__pipe_step(struct mp__txn *t, uint64_t off);
 void mp__pipe_gone(uint64_t name);
 struct mp__bell *mp__pipe_bell(mp_ref end);
+
+/* block.c */
+struct mp__block {
+  struct mp__obj obj; /* refs[1]: 1 while its creator answers for the name */
+  uint64_t dev, ino;  /* the file, to be told from another of that name */
+  uint64_t fd;        /* name of its descriptor in the vault, or 0; big */
+  uint64_t owner;     /* seat of the creator, 0: nobody's; big */
+  uint64_t next;      /* in the creator's list; big */
+  uint64_t prev;
+  char name[MP_BLOCK_NAME_MAX + 1]; /* the creator */
+};
+int mp__block_step(struct mp__txn *t, struct mp__block *b);
+/* Unlink the first block of the seat; a descriptor, to be closed once the big
+ * lock is free. */
+int mp__block_sweep(struct mp__txn *t, struct mp__slot *s);
+void mp__block_leave(void); /* the caller's blocks lose their names */
 
 /* end.c */
 void mp__proc_bury(struct mp__slot *s, int code, int final);

@@ -221,6 +221,53 @@ int mp_queue_poll(mp_ref queue);
  * be rearmed after each get, and before one waits for it. */
 int mp_queue_fd(mp_ref queue);
 void mp_queue_rearm(mp_ref queue, int fd);
+/* map.c -- owns the mapping of a named block: where it lies here
+ *
+ * A block gets its memory (64 KiB at a time) before it is used for the first
+ * time, so that no space is an error, never a signal: mp_map_use before each
+ * access.  What others may do to the file is theirs: one who makes it shorter
+ * takes away pages that we use.
+ */
+struct mp_map {
+  char *at;              /* NULL: not mapped */
+  uint64_t size;         /* bytes; stays after mp_map_close */
+  uint64_t ino;          /* the file behind fd: a host may close what is ours */
+  uint64_t left;         /* chunks that are not yet known to have memory */
+  unsigned char *backed; /* a bit for each chunk; NULL: all are */
+  int fd;                /* -1: none */
+};
+
+#define MP_MAP_EMPTY ((struct mp_map){.fd = -1})
+
+/* Before bytes [off, off + len) are looked at or written; they must lie in the
+ * block.  0, -ENOSPC, ... */
+int mp_map_use(struct mp_map *m, uint64_t off, uint64_t len);
+void mp_map_close(struct mp_map *m); /* total */
+
+/* block.c -- owns named shared memory, as Python's SharedMemory knows it
+ *
+ * A block is a file of /dev/shm, mode 0600.  The name that a member has made
+ * goes away by mp_block_unlink, at the member's end, or when its death is
+ * noticed by another; the memory stays for those who have it mapped, or hold
+ * it in a message.
+ */
+#define MP_BLOCK_NAME_MAX 255
+
+/* A new one of `size` bytes, all zero; `name` NULL makes one up ("psm_" and
+ * eight digits).  -EEXIST, -ENOSPC, -EINVAL (no name for a block), ... */
+int mp_block_create(const char *name, uint64_t size, mp_ref *held,
+                    struct mp_map *m);
+/* The one of that name, whoever made it; -ENOENT, -EACCES, -ENODATA (it has
+ * no bytes).  Its name stays when we go. */
+int mp_block_attach(const char *name, mp_ref *held, struct mp_map *m);
+/* Before the block is named in a message. */
+int mp_block_share(mp_ref ref, const struct mp_map *m);
+/* Map one that came in a message. */
+int mp_block_map(mp_ref ref, struct mp_map *m);
+int mp_block_name(mp_ref ref, char name[MP_BLOCK_NAME_MAX + 1]);
+/* Take the name away, whoever made it.  -ENOENT: it has gone already, or is
+ * another block's by now. */
+int mp_block_unlink(mp_ref ref);
 
 /* proc.c, end.c -- own processes as values: record; status, signals, waiting */
 

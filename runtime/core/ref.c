@@ -361,6 +361,8 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
   case MP_TYPE_JOINABLE:
   case MP_TYPE_SIMPLE:
     return mp__fifo_step(t, mp__off(o));
+  case MP_TYPE_BLOCK:
+    return mp__block_step(t, (struct mp__block *)(void *)o);
   default:
     return 0;
   }

@@ -8,6 +8,7 @@
 #include "family.h"
 #include "fault.h"
 #include "futex.h"
+#include "sys.h"
 
 #define VERIFY_NS 2000000000 /* between two looks at /proc for everybody */
 #define LEDGER_STEP 8        /* entries let go of in one transaction */
@@ -73,8 +74,9 @@ static void leave_unborn(struct mp__slot *child) {
 }
 
 /* One step, one transaction; 0 when it was the last.  After it the seat may
- * be another's: the last entry to go is often its hold on itself. */
-static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
+ * be another's: the last entry to go is often its hold on itself.  *keep is
+ * closed after the transaction. */
+static int sweep_step(struct mp__txn *t, struct mp__slot *s, int *keep) {
   if (s->plan) { /* it never came to take it up */
     mp__drop_word(t, &s->plan);
     return 1;
@@ -82,6 +84,10 @@ static int sweep_step(struct mp__txn *t, struct mp__slot *s) {
   if (s->child) {
     leave_unborn(mp__slot_at(s->child));
     mp__leave_parent(t, mp__slot_at(s->child));
+    return 1;
+  }
+  if (s->blocks) {
+    *keep = mp__block_sweep(t, s);
     return 1;
   }
   if (s->ledger_len > LEDGER_STEP + 1)
@@ -100,16 +106,19 @@ static int to_sweep(struct mp__slot *s) {
 void mp__sweep(struct mp__slot *s) {
   struct mp__txn t;
   int more = 1;
+  int keep;
 
   while (more) {
+    keep = -1;
     mp__begin(&t);
     if (!to_sweep(s)) {
       mp__abort(&t);
       break;
     }
     sweep_sleeper(s);
-    more = sweep_step(&t, s);
+    more = sweep_step(&t, s, &keep);
     mp__end(&t);
+    mp__sys_close(keep);
     MP_FAULT("sweep.step");
   }
   mp__add32_seq(&MP__HEAD->deaths, 1);

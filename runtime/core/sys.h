@@ -85,6 +85,22 @@ int mp__sys_affinity(void); /* CPUs this thread may run on */
  * both before the child runs.  0 in the child, the pid, -ENOSYS... */
 int mp__sys_clone(uint64_t flags, uint32_t *pid);
 
+/* named shared memory: sys_shm.c */
+struct mp__file {
+  uint64_t dev, ino; /* who it is */
+  uint64_t size;     /* bytes */
+  uint64_t backed;   /* bytes of it that have memory */
+};
+int mp__shm_name(const char *name); /* 0: fit for a name */
+int mp__shm_new(void);
+int mp__shm_open(const char *name);
+int mp__shm_link(int fd, const char *name); /* -EEXIST */
+int mp__shm_unlink(const char *name, uint64_t dev, uint64_t ino, int *keep);
+int mp__sys_file(int fd, struct mp__file *f); /* -EINVAL: no plain file */
+int mp__sys_resize(int fd, uint64_t size);
+uint64_t mp__sys_room(int fd); /* bytes free in its file system */
+void *mp__sys_map_file(int fd, uint64_t size); /* shared; NULL */
+
 /* memory */
 void *mp__sys_map(size_t bytes); /* private, zero; NULL */
 void mp__sys_unmap(void *p, size_t bytes);

@@ -97,6 +97,7 @@ static void *thread_main(void *arg) {
   stop_hook = NULL;
   (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
   mp__server_close();
+  mp__block_leave();
   if (mp__load32_acq(&s->stop) == SIGTERM || s->stop == SIGKILL)
     code = -(int)s->stop;
   announce(s, code);

@@ -206,6 +206,25 @@ fail:
   return rc;
 }
 
+int mp__vault_keep(uint64_t *word, int fd, uint64_t label) {
+  mp_ref made = MP_REF_EMPTY;
+  struct mp__txn t;
+  int rc = mp__vault_put(fd, label, &made);
+
+  if (rc < 0)
+    return rc;
+  mp__begin(&t);
+  if (*word) { /* another was faster */
+    mp__let(&t, mp__me(), made);
+  } else {
+    mp__set(&t, word, MP_REF_ID(made));
+    mp__pass(&t, mp__me(), made);
+  }
+  mp__end(&t);
+  mp__collect();
+  return 0;
+}
+
 int mp__vault_peek(uint64_t name) {
   struct mp__fd *f = mp__at(name);
   int rc = usable();

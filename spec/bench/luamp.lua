@@ -169,5 +169,42 @@ for object in pairs(objects.times) do
   workload["serialize_" .. object] = function() return serialize(object) end
 end
 
+-- named memory ---------------------------------------------------------------
+
+local function shared_memory(text)
+  local SharedMemory = mp.shared_memory.SharedMemory
+  local n = count(text and 2000 or 20000)
+  local begin = now()
+  for _ = 1, n do
+    local shm = SharedMemory{create = true, size = MIB}
+    if text then shm.buf:write(0, text) end
+    shm:close()
+    shm:unlink()
+  end
+  return n / (now() - begin)
+end
+
+function workload.shared_memory() return shared_memory() end
+
+function workload.shared_memory_touched()
+  return shared_memory(("x"):rep(MIB))
+end
+
+--- 64 MiB into a block that has its memory, and out again.
+function workload.shared_memory_copy()
+  local size, n = 64 * MIB, count(20)
+  local shm <close> = mp.shared_memory.SharedMemory{create = true, size = size}
+  local text = ("x"):rep(size)
+  shm.buf:write(0, text)
+  local begin = now()
+  for _ = 1, n do
+    shm.buf:write(0, text)
+    text = shm.buf:read(0, size)
+  end
+  local took = now() - begin
+  shm:unlink()
+  return 2 * 64 * n / took
+end
+
 local run = workload[name] or error("no such workload: " .. tostring(name))
 print(string.format("%.6g", run()))

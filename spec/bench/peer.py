@@ -397,16 +397,37 @@ def array_fill_bulk(kind):
     return times * len(a) / (now() - begin)
 
 
-@workload("shared_memory")
-def shared_memory():
+@workload("shared_memory", None)
+@workload("shared_memory_touched", b"x" * MIB)
+def shared_memory(data):
     from multiprocessing.shared_memory import SharedMemory
-    n = count(8000)
+    n = count(1000 if data else 8000)
     begin = now()
     for _ in range(n):
         block = SharedMemory(create=True, size=MIB)
+        if data:
+            block.buf[:] = data
         block.close()
         block.unlink()
     return n / (now() - begin)
+
+
+@workload("shared_memory_copy")
+def shared_memory_copy():
+    from multiprocessing.shared_memory import SharedMemory
+    size = 64 * MIB
+    times = count(20)
+    block = SharedMemory(create=True, size=size)
+    data = b"x" * size
+    block.buf[:] = data
+    begin = now()
+    for _ in range(times):
+        block.buf[:] = data
+        data = bytes(block.buf)
+    took = now() - begin
+    block.close()
+    block.unlink()
+    return 2 * 64 * times / took
 
 
 if __name__ == "__main__":

@@ -272,6 +272,25 @@ static inline void check_children(struct check *c, struct mp__slot *s) {
   }
 }
 
+static inline uint64_t check_blocks(struct check *c, struct mp__slot *s) {
+  uint64_t prev = 0, n = 0, at;
+
+  for (at = s->blocks; at; at = ((struct mp__block *)mp__at(at))->next) {
+    const struct mp__block *b = mp__at(at);
+
+    if (n++ > MP__HEAD->named) {
+      CHECK_BAD(c, "seat %u: its blocks are a ring", mp__slot_index(s));
+      break;
+    }
+    if (b->owner != mp__off(s) || b->prev != prev)
+      CHECK_BAD(c, "seat %u: block %s is linked badly", mp__slot_index(s),
+                b->name);
+    check_hold(c, at | 1, "a creator");
+    prev = at;
+  }
+  return n;
+}
+
 static inline void check_sleepers(struct check *c, const uint32_t *count,
                                   const char *what) {
   uint32_t n = 0;
@@ -402,6 +421,11 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   case MP_TYPE_FD:
     (void)check_own(c, o->off, "descriptor");
     break;
+  case MP_TYPE_BLOCK:
+    (void)check_own(c, o->off, "block");
+    if (((struct mp__block *)mp__at(o->off))->fd)
+      check_hold(c, ((struct mp__block *)mp__at(o->off))->fd, "a block");
+    break;
   default:
     CHECK_BAD(c, "object %llu: type %llu", (check_ull)o->off,
               (check_ull)(obj->type & 0xff));
@@ -409,7 +433,7 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
 }
 
 static inline void check_seats(struct check *c) {
-  uint64_t i;
+  uint64_t named = 0, i;
 
   for (i = 1; i <= MP__HEAD->nslots; i++) {
     struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
@@ -419,11 +443,15 @@ static inline void check_seats(struct check *c) {
     c->use.seats++;
     check_ledger(c, s);
     check_children(c, s);
+    named += check_blocks(c, s);
     if (s->plan)
       check_hold(c, s->plan, "a plan");
     if (s->answer)
       check_hold(c, s->answer, "an answer");
   }
+  if (named != MP__HEAD->named)
+    CHECK_BAD(c, "%llu named blocks, counted %llu", (check_ull)named,
+              (check_ull)MP__HEAD->named);
 }
 
 static inline void check_counts(struct check *c) {

@@ -99,6 +99,33 @@ static void descriptors(void) {
     mp_ref_close(&f);
 }
 
+static char block_name[40];
+
+static void name_block(void) {
+  (void)snprintf(block_name, sizeof block_name, "luamp-crash-%d", getpid());
+}
+
+static void blocks(void) {
+  struct mp_map m = MP_MAP_EMPTY, n = MP_MAP_EMPTY;
+  mp_ref x, y;
+  int i;
+
+  for (i = 0; i < 2; i++) { /* the second one is left for the end */
+    if (mp_block_create(block_name, 100, &x, &m) < 0)
+      return;
+    (void)mp_block_share(x, &m);
+    (void)send_refs(a, "block", 5, &x, 1, in_ms(2000));
+    (void)recv_bytes(b, bytes, sizeof bytes, in_ms(2000));
+    if (mp_block_attach(block_name, &y, &n) == 0)
+      mp_ref_close(&y);
+    mp_map_close(&m);
+    mp_map_close(&n);
+    if (i == 0)
+      (void)mp_block_unlink(x);
+    mp_ref_close(&x);
+  }
+}
+
 /* A child that runs, and one that is killed; 1 if one did not as it ought. */
 static int child(enum mp_method how) {
   int bad = 0, code = 0;
@@ -126,6 +153,7 @@ static int scenario(void) {
 
   messages();
   descriptors();
+  blocks();
   bad |= child(MP_FORK);
   bad |= child(MP_SPAWN);
   bad |= child(MP_FORKSERVER);
@@ -161,6 +189,10 @@ static void wait_for_orphans(void) {
 
 static void look(void) {
   int64_t n, end = in_ms(1000);
+  struct mp_map m;
+  mp_ref x;
+
+  CHECK_EQ(mp_block_attach(block_name, &x, &m), -ENOENT);
 
   CHECK_EQ(send_bytes(a, "end", 3, end), 0);
   do
@@ -212,6 +244,7 @@ TEST_LIMIT(a_crash_at_every_point, 120) {
   int i;
 
   read_names();
+  name_block();
   CHECK(nnames > 10);
   REQUIRE(mp_enter() == 0);
   CHECK(check_arena("at first", &use));
@@ -234,6 +267,7 @@ TEST(no_crash) {
   struct check_use use;
 
   REQUIRE(mp_enter() == 0);
+  name_block();
   CHECK(check_arena("at first", &use));
   CHECK_EQ(crash("none", 1, &use), 0);
   check_leave();

@@ -10,6 +10,8 @@
  */
 #include "../core/crew.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -923,3 +925,116 @@ static void look_started(void) {
 }
 
 STEPPED(start_a_process, NULL, start_fork, look_started)
+
+/* Named memory: whoever is killed, its name is gone, and so is the memory. */
+
+static char block_name[40];
+
+static void prepare_name(void) {
+  (void)snprintf(block_name, sizeof block_name, "luamp-step-%d", getpid());
+}
+
+static void look_name(void) {
+  struct mp_map m;
+  mp_ref x;
+
+  CHECK_EQ(mp_block_attach(block_name, &x, &m), -ENOENT);
+}
+
+static void make_block(void) {
+  struct mp_map m;
+  mp_ref x;
+
+  (void)mp_block_create(block_name, 100, &x, &m);
+}
+
+STEPPED(make_a_block, prepare_name, make_block, look_name)
+
+static void make_and_unlink_blocks(void) {
+  struct mp_map m, n;
+  mp_ref x, y;
+
+  (void)mp_block_create(block_name, 100, &x, &m);
+  (void)mp_block_create(NULL, 100, &y, &n);
+  (void)mp_block_unlink(x);
+  mp_ref_close(&x);
+  mp_ref_close(&y);
+  mp__block_leave();
+}
+
+STEPPED(make_and_unlink_blocks, prepare_name, make_and_unlink_blocks, look_name)
+
+static void make_and_send_block(void) {
+  struct mp_map m;
+  mp_ref x;
+
+  if (mp_block_create(block_name, 100, &x, &m) < 0)
+    return;
+  (void)mp_block_share(x, &m);
+  (void)send_refs(a, "block", 5, &x, 1, MP_NOW);
+}
+
+/* It came, and can be used without its name; or it did not. */
+static void look_sent(void) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg msg;
+  struct mp_map m;
+  int rc = recv_msg(b, &msg, scratch, MP_NOW);
+
+  look_name();
+  CHECK(rc == 0 || rc == -MP_ETIMEOUT);
+  if (rc < 0)
+    return;
+  CHECK_EQ(mp_block_map(msg.refs[0], &m), 0);
+  CHECK_EQ(m.size, 100);
+  mp_map_close(&m);
+  mp_msg_close(&msg);
+}
+
+STEPPED(send_a_block, prepare_name, make_and_send_block, look_sent)
+
+/* One that none of us has made. */
+static void prepare_foreign(void) {
+  struct mp_map m;
+  int fd;
+
+  prepare_name();
+  (void)shm_unlink(block_name);
+  fd = shm_open(block_name, O_CREAT | O_EXCL | O_RDWR, 0600);
+  REQUIRE(fd >= 0 && ftruncate(fd, 100) == 0);
+  (void)close(fd);
+  REQUIRE(mp_block_attach(block_name, &holds[nholds++], &m) == 0);
+  mp_map_close(&m);
+}
+
+static void unlink_foreign(void) {
+  (void)mp_block_unlink(holds[0]);
+}
+
+static void look_foreign(void) {
+  int rc = mp_block_unlink(holds[0]);
+
+  CHECK(rc == 0 || rc == -ENOENT);
+  look_name();
+}
+
+STEPPED(unlink_a_block, prepare_foreign, unlink_foreign, look_foreign)
+
+/* Dies with two names; who sweeps it is killed, too. */
+static void die_with_blocks(void) {
+  make_block();
+  make_block();
+  (void)raise(SIGKILL);
+}
+
+static void death_with_blocks(void) {
+  first_dies(die_with_blocks);
+}
+
+static void look_first_and_name(void) {
+  look_first();
+  look_name();
+}
+
+STEPPED_AFTER(sweep_one_with_blocks, prepare_name, sweep, look_first_and_name,
+              death_with_blocks)

@@ -193,24 +193,60 @@ static double array_fill_bulk_buf(void) {
 
 /* --- named memory --- */
 
-static double shared_memory(void) {
+static char *named(size_t len) {
   static const char name[] = "/luamp-floor";
+  int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
+  void *p;
+
+  floor_must(fd >= 0 && ftruncate(fd, (off_t)len) == 0, "shm_open");
+  p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  floor_must(p != MAP_FAILED, "mmap");
+  close(fd);
+  shm_unlink(name);
+  return p;
+}
+
+static double make_named(long n, const char *from) {
   size_t len = (size_t)1 << 20;
-  long n = floor_count(40000);
   double begin = floor_now();
 
   for (long i = 0; i < n; i++) {
-    int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
-    void *p;
+    char *p = named(len);
 
-    floor_must(fd >= 0 && ftruncate(fd, (off_t)len) == 0, "shm_open");
-    p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    floor_must(p != MAP_FAILED, "mmap");
+    if (from)
+      memcpy(p, from, len);
     munmap(p, len);
-    close(fd);
-    shm_unlink(name);
   }
   return (double)n / (floor_now() - begin);
+}
+
+static double shared_memory(void) {
+  return make_named(floor_count(40000), NULL);
+}
+
+static double shared_memory_touched(void) {
+  char *from = floor_shared((size_t)1 << 20);
+
+  memset(from, 1, (size_t)1 << 20);
+  return make_named(floor_count(2000), from);
+}
+
+static double shared_memory_copy(void) {
+  size_t len = (size_t)64 << 20;
+  char *block = named(len), *other = floor_shared(len);
+  long n = floor_count(20);
+  double begin;
+
+  memset(block, 1, len);
+  memset(other, 2, len);
+  begin = floor_now();
+  for (long i = 0; i < n; i++) {
+    memcpy(block, other, len);
+    atomic_signal_fence(memory_order_seq_cst); /* each copy counts */
+    memcpy(other, block, len);
+    atomic_signal_fence(memory_order_seq_cst);
+  }
+  return 2 * 64 * (double)n / (floor_now() - begin);
 }
 
 const struct floor_workload floor_cell[] = {
@@ -222,4 +258,6 @@ const struct floor_workload floor_cell[] = {
     {"array_fill_bulk", array_fill_bulk},
     {"array_fill_bulk_buf", array_fill_bulk_buf},
     {"shared_memory", shared_memory},
+    {"shared_memory_touched", shared_memory_touched},
+    {"shared_memory_copy", shared_memory_copy},
     {NULL, NULL}};
