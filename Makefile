@@ -30,27 +30,50 @@ ifneq ($(FLAVOUR),)
 endif
 
 # Where Lua is.  Asked for only when a recipe needs it, and once: `deps` may
-# have had to install it first.
-lazy = $(eval $1 := $(shell $2))$($1)
-LUA_PC ?= $(call lazy,LUA_PC,\
-  for p in lua5.4 lua-5.4 lua54 lua; do \
-    pkg-config --exists "$$p >= 5.4 $$p < 5.5" && echo $$p && break; done)
-LUA_INCDIR ?= $(call lazy,LUA_INCDIR,\
-  set -- $$(pkg-config --cflags-only-I --keep-system-cflags $(LUA_PC)); \
-  echo $${1#-I})
-LUA_LIBDIR ?= $(call lazy,LUA_LIBDIR,\
-  pkg-config --variable=libdir $(LUA_PC))
-LUA_LIB ?= $(call lazy,LUA_LIB,\
-  ls $(LUA_LIBDIR)/lib$(LUA_PC).a $(LUA_LIBDIR)/liblua.a 2>/dev/null | head -1)
+# have had to install it first.  One that is named by LUA_INCDIR alone (as
+# luarocks does, which gives an empty LUA_LIBDIR) has its library nearby.
+lazy = $(eval override $1 := $(shell $2))$($1)
+unset = $(if $(strip $($1)),,yes)
+ifeq ($(call unset,LUA_PC),yes)
+  override LUA_PC = $(call lazy,LUA_PC,\
+    for p in lua5.4 lua-5.4 lua54 lua; do \
+      pkg-config --exists "$$p >= 5.4 $$p < 5.5" && echo $$p && break; done)
+endif
+ifeq ($(call unset,LUA_LIBDIR),yes)
+  ifeq ($(call unset,LUA_INCDIR),yes)
+    override LUA_LIBDIR = $(call lazy,LUA_LIBDIR,\
+      pkg-config --variable=libdir $(LUA_PC))
+  else
+    override LUA_LIBDIR = $(call lazy,LUA_LIBDIR,\
+      for d in $(LUA_INCDIR)/../lib $(LUA_INCDIR)/../../lib \
+        $(LUA_INCDIR)/../../lib/*-linux-*; do \
+        ls $$d/liblua*.* >/dev/null 2>&1 && realpath $$d && break; done)
+  endif
+endif
+ifeq ($(call unset,LUA_INCDIR),yes)
+  override LUA_INCDIR = $(call lazy,LUA_INCDIR,\
+    set -- $$(pkg-config --cflags-only-I --keep-system-cflags $(LUA_PC)); \
+    echo $${1#-I})
+endif
+ifeq ($(call unset,LUA_LIB),yes)
+  override LUA_LIB = $(call lazy,LUA_LIB,\
+    cd $(LUA_LIBDIR) && for n in $(LUA_PC) lua5.4 lua-5.4 lua54 lua; do \
+      for f in lib$$n.a lib$$n.so; do \
+        test -e $$f && echo $(LUA_LIBDIR)/$$f && exit; done; done)
+endif
 
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(WARN) \
   -fPIC -fno-plt -fvisibility=hidden -pthread -MMD -MP -Iruntime/core
 LUA_H = -isystem $(LUA_INCDIR)
 LINK = $(CC) $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(LDFLAGS) -pthread
+# A shared Lua must be found again where it was found.
+, := ,
+LINK_LUA = $(LUA_LIB) \
+  $(if $(filter %.so,$(LUA_LIB)),-Wl$(,)-rpath$(,)$(LUA_LIBDIR)) -lm -ldl
 # The whole of Lua, each symbol to be seen: C modules look for them here.
 HOST_LUA = -Wl,-E -Wl,--whole-archive $(LUA_LIB) -Wl,--no-whole-archive \
-  -lm -ldl
+  $(LINK_LUA)
 
 core_src := $(wildcard runtime/core/*.c)
 bind_src := $(wildcard runtime/bind/*.c)
@@ -113,7 +136,7 @@ $(cmd_obj) $(OUT)/obj/embed/preload.o: $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
 
 # The Lua modules, compiled and written as C.
 $(OUT)/embed: runtime/embed/embed.c $(OUT)/flags
-	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(LUA_H) -o $@ $< $(LUA_LIB) -lm -ldl
+	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(LUA_H) -o $@ $< $(LINK_LUA)
 
 $(OUT)/modules: FORCE
 	@mkdir -p $(@D)
@@ -155,12 +178,12 @@ $(bench_obj): $(OUT)/obj/floor/%.o: spec/bench/floor/%.c $(OUT)/flags
 
 $(floor): $(bench_obj)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LUA_LIB) -lm -ldl
+	$(LINK) -o $@ $^ $(LINK_LUA)
 
 $(fuzzers): $(OUT)/fuzz/%: spec/fuzz/%.c $(library)
 	@mkdir -p $(@D)
 	$(COMPILE) -Iruntime/include $(LUA_H) -fsanitize=fuzzer $(LDFLAGS) \
-	  -o $@ $< $(library) $(LUA_LIB) -lm -ldl
+	  -o $@ $< $(library) $(LINK_LUA)
 
 -include $(wildcard $(OUT)/obj/*/*.d $(OUT)/*/*.d)
 
@@ -248,6 +271,10 @@ LIBDIR ?= $(PREFIX)/lib/lua/5.4
 LUADIR ?= $(PREFIX)/share/lua/5.4
 dest = $(DESTDIR)$(PREFIX)
 
+# How a host finds Lua: by its own .pc file, or the library that we have used.
+pc_lua = $(if $(LUA_PC),s|@LUA@|$(LUA_PC)|; s| @LUA_LIB@||,\
+  /^Requires/d; s|@LUA_LIB@|$(LINK_LUA)|; s|^Cflags:|& -I$(LUA_INCDIR)|)
+
 install: all ## into PREFIX=/usr/local, below DESTDIR if given
 	install -d $(dest)/include $(dest)/lib/pkgconfig
 	install -D $(luamp) $(DESTDIR)$(BINDIR)/luamp
@@ -256,7 +283,7 @@ install: all ## into PREFIX=/usr/local, below DESTDIR if given
 	  install -Dm 644 lua/$$m $(DESTDIR)$(LUADIR)/$$m || exit 1; done
 	install -m 644 $(library) $(dest)/lib/
 	install -m 644 runtime/include/*.h runtime/core/mp.h $(dest)/include/
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LUA@|$(LUA_PC)|; s|@VERSION@|$(VERSION)|' \
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; $(pc_lua)' \
 	  runtime/embed/luamp.pc.in > $(dest)/lib/pkgconfig/luamp.pc
 
 VERSION = $(shell sed -n 's/.*MP_VERSION "\(.*\)"/\1/p' runtime/core/mp.h)
