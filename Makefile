@@ -92,6 +92,10 @@ embed_obj := $(OUT)/obj/embed/preload.o $(OUT)/obj/embed/modules.o
 tests := $(patsubst spec/core/%.c,$(OUT)/test/%,$(test_src))
 fault_tests := $(patsubst spec/fault/%.c,$(OUT)/fault/%,\
   $(wildcard spec/fault/*_test.c))
+embed_tests := $(patsubst spec/embed/%.c,$(OUT)/host/%,\
+  $(wildcard spec/embed/*_test.c))
+example_host := $(OUT)/host/example
+hosts := $(embed_tests) $(example_host)
 fuzzers := $(patsubst spec/fuzz/%.c,$(OUT)/fuzz/%,$(fuzz_src))
 bench_obj := $(patsubst spec/bench/floor/%.c,$(OUT)/obj/floor/%.o,$(bench_src))
 floor := $(OUT)/bench/floor
@@ -103,7 +107,8 @@ products := $(core_so) $(luamp) $(library)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug run test check check-core check-lua examples fault stress \
+.PHONY: all debug run test check check-core check-lua embed rock examples \
+  fault stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -171,6 +176,14 @@ $(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(core_obj) -lm
 
+# Programs with luamp in them, Lua and all.
+$(embed_tests): $(OUT)/host/%: spec/embed/%.c
+$(example_host): examples/embed/host.c
+$(hosts): $(library) $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -Iruntime/include $(LUA_H) $(LDFLAGS) -o $@ \
+	  $(filter %.c,$^) $(library) $(LINK_LUA)
+
 # The plain C programs that the bench compares with; nothing of ours in them.
 $(bench_obj): $(OUT)/obj/floor/%.o: spec/bench/floor/%.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -196,11 +209,11 @@ suites = OUT=$(OUT) LUA=$(LUA) $(LUA) spec/run.lua
 run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
-test: all $(tests) | deps-test ## every suite; ends with "N passed, N failed"
-	@$(suites) layers core luamp lua examples install
+test: all $(tests) $(hosts) | deps-test ## every suite; "N passed, N failed"
+	@$(suites) layers core embed luamp lua examples install rock
 
-check: all $(tests) | deps-test ## before each commit: lint and quick suites
-	@$(suites) lint layers core luamp lua examples
+check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
+	@$(suites) lint layers core embed luamp lua examples
 
 check-core: $(tests) ## the C tests
 	@$(suites) core
@@ -208,7 +221,13 @@ check-core: $(tests) ## the C tests
 check-lua: all | deps-test ## the specs, under luamp and under lua5.4
 	@$(suites) luamp lua
 
-examples: all | deps-test ## every example must run and succeed
+embed: $(hosts) ## luamp in programs of C
+	@$(suites) embed
+
+rock: | deps-test ## build, install and run specs through luarocks
+	@$(suites) rock
+
+examples: all $(example_host) | deps-test ## every example must run and succeed
 	@$(suites) examples
 
 fault: | deps-test ## allocations that fail, processes killed at every point
