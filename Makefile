@@ -30,27 +30,50 @@ ifneq ($(FLAVOUR),)
 endif
 
 # Where Lua is.  Asked for only when a recipe needs it, and once: `deps` may
-# have had to install it first.
-lazy = $(eval $1 := $(shell $2))$($1)
-LUA_PC ?= $(call lazy,LUA_PC,\
-  for p in lua5.4 lua-5.4 lua54 lua; do \
-    pkg-config --exists "$$p >= 5.4 $$p < 5.5" && echo $$p && break; done)
-LUA_INCDIR ?= $(call lazy,LUA_INCDIR,\
-  set -- $$(pkg-config --cflags-only-I --keep-system-cflags $(LUA_PC)); \
-  echo $${1#-I})
-LUA_LIBDIR ?= $(call lazy,LUA_LIBDIR,\
-  pkg-config --variable=libdir $(LUA_PC))
-LUA_LIB ?= $(call lazy,LUA_LIB,\
-  ls $(LUA_LIBDIR)/lib$(LUA_PC).a $(LUA_LIBDIR)/liblua.a 2>/dev/null | head -1)
+# have had to install it first.  One that is named by LUA_INCDIR alone (as
+# luarocks does, which gives an empty LUA_LIBDIR) has its library nearby.
+lazy = $(eval override $1 := $(shell $2))$($1)
+unset = $(if $(strip $($1)),,yes)
+ifeq ($(call unset,LUA_PC),yes)
+  override LUA_PC = $(call lazy,LUA_PC,\
+    for p in lua5.4 lua-5.4 lua54 lua; do \
+      pkg-config --exists "$$p >= 5.4 $$p < 5.5" && echo $$p && break; done)
+endif
+ifeq ($(call unset,LUA_LIBDIR),yes)
+  ifeq ($(call unset,LUA_INCDIR),yes)
+    override LUA_LIBDIR = $(call lazy,LUA_LIBDIR,\
+      pkg-config --variable=libdir $(LUA_PC))
+  else
+    override LUA_LIBDIR = $(call lazy,LUA_LIBDIR,\
+      for d in $(LUA_INCDIR)/../lib $(LUA_INCDIR)/../../lib \
+        $(LUA_INCDIR)/../../lib/*-linux-*; do \
+        ls $$d/liblua*.* >/dev/null 2>&1 && realpath $$d && break; done)
+  endif
+endif
+ifeq ($(call unset,LUA_INCDIR),yes)
+  override LUA_INCDIR = $(call lazy,LUA_INCDIR,\
+    set -- $$(pkg-config --cflags-only-I --keep-system-cflags $(LUA_PC)); \
+    echo $${1#-I})
+endif
+ifeq ($(call unset,LUA_LIB),yes)
+  override LUA_LIB = $(call lazy,LUA_LIB,\
+    cd $(LUA_LIBDIR) && for n in $(LUA_PC) lua5.4 lua-5.4 lua54 lua; do \
+      for f in lib$$n.a lib$$n.so; do \
+        test -e $$f && echo $(LUA_LIBDIR)/$$f && exit; done; done)
+endif
 
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 COMPILE = $(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(WARN) \
   -fPIC -fno-plt -fvisibility=hidden -pthread -MMD -MP -Iruntime/core
 LUA_H = -isystem $(LUA_INCDIR)
 LINK = $(CC) $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(LDFLAGS) -pthread
+# A shared Lua must be found again where it was found.
+, := ,
+LINK_LUA = $(LUA_LIB) \
+  $(if $(filter %.so,$(LUA_LIB)),-Wl$(,)-rpath$(,)$(LUA_LIBDIR)) -lm -ldl
 # The whole of Lua, each symbol to be seen: C modules look for them here.
 HOST_LUA = -Wl,-E -Wl,--whole-archive $(LUA_LIB) -Wl,--no-whole-archive \
-  -lm -ldl
+  $(LINK_LUA)
 
 core_src := $(wildcard runtime/core/*.c)
 bind_src := $(wildcard runtime/bind/*.c)
@@ -69,6 +92,10 @@ embed_obj := $(OUT)/obj/embed/preload.o $(OUT)/obj/embed/modules.o
 tests := $(patsubst spec/core/%.c,$(OUT)/test/%,$(test_src))
 fault_tests := $(patsubst spec/fault/%.c,$(OUT)/fault/%,\
   $(wildcard spec/fault/*_test.c))
+embed_tests := $(patsubst spec/embed/%.c,$(OUT)/host/%,\
+  $(wildcard spec/embed/*_test.c))
+example_host := $(OUT)/host/example
+hosts := $(embed_tests) $(example_host)
 fuzzers := $(patsubst spec/fuzz/%.c,$(OUT)/fuzz/%,$(fuzz_src))
 bench_obj := $(patsubst spec/bench/floor/%.c,$(OUT)/obj/floor/%.o,$(bench_src))
 floor := $(OUT)/bench/floor
@@ -80,7 +107,8 @@ products := $(core_so) $(luamp) $(library)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug run test check check-core check-lua examples fault stress \
+.PHONY: all debug run test check check-core check-lua embed rock examples \
+  fault stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -113,7 +141,7 @@ $(cmd_obj) $(OUT)/obj/embed/preload.o: $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
 
 # The Lua modules, compiled and written as C.
 $(OUT)/embed: runtime/embed/embed.c $(OUT)/flags
-	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(LUA_H) -o $@ $< $(LUA_LIB) -lm -ldl
+	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(LUA_H) -o $@ $< $(LINK_LUA)
 
 $(OUT)/modules: FORCE
 	@mkdir -p $(@D)
@@ -148,6 +176,14 @@ $(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(core_obj) -lm
 
+# Programs with luamp in them, Lua and all.
+$(embed_tests): $(OUT)/host/%: spec/embed/%.c
+$(example_host): examples/embed/host.c
+$(hosts): $(library) $(OUT)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -Iruntime/include $(LUA_H) $(LDFLAGS) -o $@ \
+	  $(filter %.c,$^) $(library) $(LINK_LUA)
+
 # The plain C programs that the bench compares with; nothing of ours in them.
 $(bench_obj): $(OUT)/obj/floor/%.o: spec/bench/floor/%.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -155,12 +191,12 @@ $(bench_obj): $(OUT)/obj/floor/%.o: spec/bench/floor/%.c $(OUT)/flags
 
 $(floor): $(bench_obj)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LUA_LIB) -lm -ldl
+	$(LINK) -o $@ $^ $(LINK_LUA)
 
 $(fuzzers): $(OUT)/fuzz/%: spec/fuzz/%.c $(library)
 	@mkdir -p $(@D)
 	$(COMPILE) -Iruntime/include $(LUA_H) -fsanitize=fuzzer $(LDFLAGS) \
-	  -o $@ $< $(library) $(LUA_LIB) -lm -ldl
+	  -o $@ $< $(library) $(LINK_LUA)
 
 -include $(wildcard $(OUT)/obj/*/*.d $(OUT)/*/*.d)
 
@@ -173,11 +209,11 @@ suites = OUT=$(OUT) LUA=$(LUA) $(LUA) spec/run.lua
 run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
-test: all $(tests) | deps-test ## every suite; ends with "N passed, N failed"
-	@$(suites) layers core luamp lua examples install
+test: all $(tests) $(hosts) | deps-test ## every suite; "N passed, N failed"
+	@$(suites) layers core embed luamp lua examples install rock
 
-check: all $(tests) | deps-test ## before each commit: lint and quick suites
-	@$(suites) lint layers core luamp lua examples
+check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
+	@$(suites) lint layers core embed luamp lua examples
 
 check-core: $(tests) ## the C tests
 	@$(suites) core
@@ -185,7 +221,13 @@ check-core: $(tests) ## the C tests
 check-lua: all | deps-test ## the specs, under luamp and under lua5.4
 	@$(suites) luamp lua
 
-examples: all | deps-test ## every example must run and succeed
+embed: $(hosts) ## luamp in programs of C
+	@$(suites) embed
+
+rock: | deps-test ## build, install and run specs through luarocks
+	@$(suites) rock
+
+examples: all $(example_host) | deps-test ## every example must run and succeed
 	@$(suites) examples
 
 fault: | deps-test ## allocations that fail, processes killed at every point
@@ -248,6 +290,10 @@ LIBDIR ?= $(PREFIX)/lib/lua/5.4
 LUADIR ?= $(PREFIX)/share/lua/5.4
 dest = $(DESTDIR)$(PREFIX)
 
+# How a host finds Lua: by its own .pc file, or the library that we have used.
+pc_lua = $(if $(LUA_PC),s|@LUA@|$(LUA_PC)|; s| @LUA_LIB@||,\
+  /^Requires/d; s|@LUA_LIB@|$(LINK_LUA)|; s|^Cflags:|& -I$(LUA_INCDIR)|)
+
 install: all ## into PREFIX=/usr/local, below DESTDIR if given
 	install -d $(dest)/include $(dest)/lib/pkgconfig
 	install -D $(luamp) $(DESTDIR)$(BINDIR)/luamp
@@ -256,7 +302,7 @@ install: all ## into PREFIX=/usr/local, below DESTDIR if given
 	  install -Dm 644 lua/$$m $(DESTDIR)$(LUADIR)/$$m || exit 1; done
 	install -m 644 $(library) $(dest)/lib/
 	install -m 644 runtime/include/*.h runtime/core/mp.h $(dest)/include/
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LUA@|$(LUA_PC)|; s|@VERSION@|$(VERSION)|' \
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; $(pc_lua)' \
 	  runtime/embed/luamp.pc.in > $(dest)/lib/pkgconfig/luamp.pc
 
 VERSION = $(shell sed -n 's/.*MP_VERSION "\(.*\)"/\1/p' runtime/core/mp.h)

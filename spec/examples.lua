@@ -53,6 +53,7 @@ local passed, failed = 0, 0
 local function check(name, case)
   local command = ("timeout 60 %s examples/%s.lua %s 2>&1 </dev/null"):format(
     LUAMP, name, case.arg or "")
+  if case.command then command = case.command .. " 2>&1" end
   local pipe = assert(io.popen(command))
   local output = pipe:read("a")
   local ok, how, code = pipe:close()
@@ -70,6 +71,17 @@ local function check(name, case)
       title, table.concat(missing, "; "), output))
   end
 end
+
+-- A program of C with scripts of its own, built beside the command.
+local host = LUAMP:gsub("bin/[^/]*$", "host/example") ..
+  " examples/embed/pool.lua examples/embed/work.lua"
+check("embed", { command = "seq 1 100 | " .. host .. " 3",
+  "^1: 1\n2: 3\n", "\n100: 5050\n$" })
+check("embed, workers that crash", {
+  command = "! printf '10\\ncrash\\nerror\\n7\\n' | " .. host .. " 1",
+  "^10: 55\nfailed: a worker ended with exit code 9\n" ..
+    "failed: no such job\n7: 28\n$",
+})
 
 local files <close> = assert(io.popen("ls examples/*.lua"))
 for path in files:lines() do

@@ -89,7 +89,7 @@ end
 -- Plain Lua sees the tree as if it were installed.
 local plain = ("env LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' " ..
   "LUA_CPATH='%s/lib/?.so;;' %s"):format(root, root, out, lua)
-local sources = "$(find runtime spec -name '*.[ch]')"
+local sources = "$(find runtime spec examples -name '*.[ch]')"
 
 local suites = {
   lint = function()
@@ -107,6 +107,9 @@ local suites = {
       return counted("valgrind -q --error-exitcode=99 --leak-check=full " ..
         test)
     end, lines("ls " .. out .. "/test/*_test"))
+  end,
+  embed = function()
+    return map(counted, lines("ls " .. out .. "/host/*_test"))
   end,
   luamp = function() return {busted(luamp)} end,
   lua = function() return {busted(plain)} end,
@@ -127,6 +130,7 @@ local suites = {
     return {counted(luamp .. " spec/examples.lua")}
   end,
   install = function() return {counted("spec/install.sh")} end,
+  rock = function() return {counted("spec/rock.sh")} end,
 }
 
 --

@@ -23,8 +23,9 @@ local function as_failure(err)
 end
 
 local function report(self, failure)
-  pcall(io.stderr.write, io.stderr,
-    ("%s (pid %d):\n%s\n"):format(self.name, self.pid, failure.traceback))
+  local text = ("%s (pid %d):\n%s\n"):format(self.name, self.pid,
+    failure.traceback)
+  if not life.report(text) then pcall(io.stderr.write, io.stderr, text) end
 end
 
 --- Leave the failure where `result` finds it; the value itself when it can

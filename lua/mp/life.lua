@@ -9,6 +9,8 @@ local life = {
   chdir = core.chdir,
   plan = core.proc_plan,
   answer = core.proc_set_answer,
+  report = core.report,
+  hosted = core.hosted,
   --- true while a child has not yet got its work: it may start nothing
   setting_up = false,
 }
@@ -60,6 +62,7 @@ local interpreter
 --- also when the program was replaced meanwhile, but not for a process that has
 --- dropped its privileges), and its name.
 function life.interpreter()
+  if core.hosted() then return nil end
   local program = core.program()
   if program and not interpreter then
     program = program:gsub(" %(deleted%)$", "")

@@ -198,7 +198,8 @@ local function program()
     local file, name = life.interpreter()
     if file then return file, name end
   end
-  local path = proc.executable or find_luamp()
+  local _, own = life.hosted()
+  local path = proc.executable or own or find_luamp()
   if not path then
     error("start: no luamp was found beside the module or on PATH; name the "
       .. "program with mp.set_executable", 0)

@@ -138,6 +138,7 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_conn_functions, 0);
   luaL_setfuncs(L, lmp_life_functions, 0);
   luaL_setfuncs(L, lmp_wait_functions, 0);
+  luaL_setfuncs(L, lmp_host_functions, 0);
   luaL_setfuncs(L, lmp_queue_functions, 0);
   luaL_setfuncs(L, lmp_block_functions, 0);
   return 1;

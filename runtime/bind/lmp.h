@@ -162,6 +162,15 @@ LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
+/* lmp_host.c -- the program that has embedded us; NULL: none has told us. */
+struct luamp_host;
+LMP_LOCAL extern const luaL_Reg lmp_host_functions[];
+LMP_LOCAL const struct luamp_host *lmp_host(lua_State *L);
+/* A state as the host wants it; NULL: no memory. */
+LMP_LOCAL lua_State *lmp_host_open(const struct luamp_host *host);
+/* Its libraries, unless the host has opened them; to be called protected. */
+LMP_LOCAL void lmp_host_prepare(lua_State *L, const struct luamp_host *host);
+
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);
 LMP_LOCAL int lmp_thread_exit(lua_State *L, int code);

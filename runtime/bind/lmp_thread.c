@@ -9,8 +9,6 @@
  */
 #include "lmp.h"
 
-#include "lualib.h"
-
 #include <string.h>
 
 #define SIGINT_NUMBER 2
@@ -159,7 +157,7 @@ static void note_coroutines(lua_State *L) {
 
 /* Runs protected, in the new state, still in the parent's thread. */
 static int prepare(lua_State *L) {
-  luaL_openlibs(L);
+  lmp_host_prepare(L, lua_touserdata(L, 3));
   note_coroutines(L);
   lmp_preload(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
@@ -219,6 +217,7 @@ int lmp_thread_start(lua_State *L) {
   struct lmp_box *b = lmp_box_check(L, 1, MP_TYPE_PROC);
   const char *path = luaL_checkstring(L, 2);
   const char *cpath = luaL_checkstring(L, 3);
+  const struct luamp_host *host = lmp_host(L);
   struct start *s = lua_newuserdatauv(L, sizeof *s, 0);
   int rc;
 
@@ -227,13 +226,14 @@ int lmp_thread_start(lua_State *L) {
   lua_pushcfunction(L, start_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
-  s->L = luaL_newstate();
+  s->L = lmp_host_open(host);
   if (!s->L)
     return luaL_error(L, "start: not enough memory");
   lua_pushcfunction(s->L, prepare);
   lua_pushstring(s->L, path);
   lua_pushstring(s->L, cpath);
-  if (lua_pcall(s->L, 2, 0, 0) != LUA_OK)
+  lua_pushlightuserdata(s->L, (void *)(uintptr_t)host);
+  if (lua_pcall(s->L, 3, 0, 0) != LUA_OK)
     return luaL_error(L, "start: %s", lua_tostring(s->L, -1));
   rc = mp_proc_thread(b->held, run, s->L);
   if (rc < 0)

@@ -316,6 +316,8 @@ fail:
 void mp__arena_forget(void) {
   int i;
 
+  if (mp__here.alive)
+    mp__store32_rel(mp__here.alive, 0);
   if (mp__here.base)
     (void)munmap(mp__here.base, mp__here.window);
   mp__here.base = NULL;

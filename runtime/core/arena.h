@@ -98,8 +98,8 @@ struct mp__here {
   uint64_t memfd_ino;
   uint64_t vault_ino[2];
   uint32_t generation;
-  unsigned char *alive; /* a page that a fork wipes: 1 while we are who we
-                           were */
+  uint32_t *alive; /* in a page that a fork wipes: 1 while we are who we were;
+                      set last, so who reads 1 finds all the rest */
 };
 
 extern struct mp__here mp__here;

@@ -31,6 +31,16 @@ static inline uint32_t mp__load32_seq(const uint32_t *p) {
                               memory_order_seq_cst);
 }
 
+static inline uint32_t *mp__load_ptr_acq(uint32_t *const *p) {
+  return atomic_load_explicit((uint32_t * _Atomic const *)(const void *)p,
+                              memory_order_acquire);
+}
+
+static inline void mp__store_ptr_rel(uint32_t **p, uint32_t *v) {
+  atomic_store_explicit((uint32_t * _Atomic *)(void *)p, v,
+                        memory_order_release);
+}
+
 static inline void mp__store32_rlx(uint32_t *p, uint32_t v) {
   atomic_store_explicit(MP__AT32(p), v, memory_order_relaxed);
 }

@@ -42,16 +42,18 @@ void mp__set_me(struct mp__slot *s, int thread) {
   } else {
     thread_me = NULL;
     process_me = s;
-    mp__here.alive[0] = 1;
+    mp__store32_rel(mp__here.alive, 1);
   }
 }
 
 int mp_entered(void) {
-  return mp__here.base != NULL && mp__here.alive[0];
+  const uint32_t *alive = mp__load_ptr_acq(&mp__here.alive);
+
+  return alive && mp__load32_acq(alive);
 }
 
 uint32_t mp_generation(void) {
-  if (mp__here.base && !mp__here.alive[0])
+  if (mp__load_ptr_acq(&mp__here.alive) && !mp_entered())
     (void)mp_enter();
   return mp__here.generation;
 }
@@ -280,7 +282,8 @@ static int seat_myself(uint64_t flags) {
   mp__set(&t, &s->flags, flags);
   strcpy(s->name, "MainProcess");
   mp__end(&t);
-  mp__set_me(s, 0);
+  thread_me = NULL;
+  process_me = s;
   mp__name_self(s);
   return mp__born(s, mp__robust_head());
 }
@@ -312,20 +315,25 @@ static int enter(void) {
   if (mp_entered())
     return 0;
   if (!mp__here.alive) {
-    mp__here.alive = mp__sys_fork_page();
-    if (!mp__here.alive)
+    uint32_t *page = mp__sys_fork_page();
+
+    if (!page)
       return -ENOMEM;
+    mp__store_ptr_rel(&mp__here.alive, page);
   }
   if (!mp__here.base) {
     rc = found();
     if (rc < 0)
       mp__arena_forget();
-    return rc;
+  } else {
+    /* The host forked this process: a member that nobody started.  It has
+     * the parent's handles, but not its holds. */
+    mp__here.generation++;
+    rc = seat_myself(MP__PROC_MAIN);
   }
-  /* The host forked this process: a member that nobody started.  It has the
-   * parent's handles, but not its holds. */
-  mp__here.generation++;
-  return seat_myself(MP__PROC_MAIN);
+  if (rc == 0)
+    mp__store32_rel(mp__here.alive, 1);
+  return rc;
 }
 
 /* Threads of a host may come at once; the flag is the process's own. */
