@@ -141,6 +141,7 @@ end
 
 local function guard(test)
   local run, on_end = test.run, test.env.finally
+  collectgarbage() -- what the test before has left must not go during this one
   local before = census()
   local last
   function finally(f) -- luacheck: ignore
