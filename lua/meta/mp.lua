@@ -323,6 +323,7 @@ function mp.JoinableQueue(maxsize) end
 
 ---@return mp.SimpleQueue
 function mp.SimpleQueue() end
+
 -- Shared memory with a name -----------------------------------------------
 
 mp.shared_memory = {}

@@ -19,6 +19,14 @@ static const char *path_of(const char *of) {
   return path;
 }
 
+/* Each test's own: others may run beside it. */
+static const char *own(void) {
+  static char text[30];
+
+  (void)snprintf(text, sizeof text, "luamp-test-%d", getpid());
+  return text;
+}
+
 static int is_there(const char *of) {
   struct stat st;
 
@@ -144,20 +152,19 @@ TEST(what_cannot_be_made_leaves_nothing) {
   mp_ref again;
 
   opened(&use);
-  CHECK_EQ(mp_block_create("luamp-test", 0, &block, &map), -EINVAL);
-  CHECK_EQ(mp_block_create("luamp-test", (uint64_t)1 << 60, &block, &map),
-           -ENOSPC);
-  CHECK(!is_there("luamp-test"));
-  CHECK_EQ(mp_block_attach("luamp-test", &block, &map), -ENOENT);
-  REQUIRE(mp_block_create("luamp-test", 10, &block, &map) == 0);
-  CHECK_EQ(mp_block_create("luamp-test", 10, &again, &other), -EEXIST);
+  CHECK_EQ(mp_block_create(own(), 0, &block, &map), -EINVAL);
+  CHECK_EQ(mp_block_create(own(), (uint64_t)1 << 60, &block, &map), -ENOSPC);
+  CHECK(!is_there(own()));
+  CHECK_EQ(mp_block_attach(own(), &block, &map), -ENOENT);
+  REQUIRE(mp_block_create(own(), 10, &block, &map) == 0);
+  CHECK_EQ(mp_block_create(own(), 10, &again, &other), -EEXIST);
   CHECK_EQ(again, MP_REF_EMPTY);
   CHECK_EQ(other.at, NULL);
-  CHECK(is_there("luamp-test"));
+  CHECK(is_there(own()));
   unmake();
   REQUIRE(setrlimit(RLIMIT_FSIZE, &lim) == 0);
-  CHECK_EQ(mp_block_create("luamp-test", 2 << 20, &block, &map), -EFBIG);
-  CHECK(!is_there("luamp-test"));
+  CHECK_EQ(mp_block_create(own(), 2 << 20, &block, &map), -EFBIG);
+  CHECK(!is_there(own()));
   closed(&use);
 }
 
@@ -167,22 +174,22 @@ TEST(attaching_to_what_others_have_made) {
   int fd;
 
   opened(&use);
-  fd = make_foreign("luamp-test", 0);
-  CHECK_EQ(mp_block_attach("luamp-test", &block, &map), -ENODATA);
+  fd = make_foreign(own(), 0);
+  CHECK_EQ(mp_block_attach(own(), &block, &map), -ENODATA);
   CHECK_EQ(ftruncate(fd, 200000), 0);
-  CHECK_EQ(mp_block_attach("luamp-test", &block, &map), 0);
+  CHECK_EQ(mp_block_attach(own(), &block, &map), 0);
   CHECK_EQ(map.size, 200000);
   mp_map_close(&map);
   mp_ref_close(&block);
-  CHECK(is_there("luamp-test"));
-  REQUIRE(unlink(path_of("luamp-test")) == 0);
-  REQUIRE(symlink("/etc/passwd", path_of("luamp-test")) == 0);
-  CHECK_EQ(mp_block_attach("luamp-test", &block, &map), -ELOOP);
-  CHECK_EQ(mp_block_create("luamp-test", 10, &block, &map), -EEXIST);
-  REQUIRE(unlink(path_of("luamp-test")) == 0);
-  REQUIRE(mkfifo(path_of("luamp-test"), 0600) == 0);
-  CHECK_EQ(mp_block_attach("luamp-test", &block, &map), -EINVAL);
-  REQUIRE(unlink(path_of("luamp-test")) == 0);
+  CHECK(is_there(own()));
+  REQUIRE(unlink(path_of(own())) == 0);
+  REQUIRE(symlink("/etc/passwd", path_of(own())) == 0);
+  CHECK_EQ(mp_block_attach(own(), &block, &map), -ELOOP);
+  CHECK_EQ(mp_block_create(own(), 10, &block, &map), -EEXIST);
+  REQUIRE(unlink(path_of(own())) == 0);
+  REQUIRE(mkfifo(path_of(own()), 0600) == 0);
+  CHECK_EQ(mp_block_attach(own(), &block, &map), -EINVAL);
+  REQUIRE(unlink(path_of(own())) == 0);
   (void)close(fd);
   closed(&use);
 }
@@ -251,29 +258,29 @@ TEST(unlinking_takes_only_what_is_ours) {
   int fd;
 
   opened(&use);
-  REQUIRE(mp_block_create("luamp-test", 10, &block, &map) == 0);
+  REQUIRE(mp_block_create(own(), 10, &block, &map) == 0);
   CHECK_EQ(mp_block_unlink(block), 0);
   CHECK_EQ(mp_block_unlink(block), -ENOENT);
-  fd = make_foreign("luamp-test", 10);
+  fd = make_foreign(own(), 10);
   CHECK_EQ(mp_block_unlink(block), -ENOENT);
-  CHECK(is_there("luamp-test"));
+  CHECK(is_there(own()));
   unmake();
   (void)close(fd);
   /* One that somebody else has taken away, and made anew. */
-  (void)unlink(path_of("luamp-test"));
-  REQUIRE(mp_block_create("luamp-test", 10, &block, &map) == 0);
-  (void)unlink(path_of("luamp-test"));
-  fd = make_foreign("luamp-test", 10);
+  (void)unlink(path_of(own()));
+  REQUIRE(mp_block_create(own(), 10, &block, &map) == 0);
+  (void)unlink(path_of(own()));
+  fd = make_foreign(own(), 10);
   mp__block_leave();
-  CHECK(is_there("luamp-test"));
+  CHECK(is_there(own()));
   unmake();
   (void)close(fd);
   /* Attached: taken away by whoever says so, not by our end. */
-  REQUIRE(mp_block_attach("luamp-test", &block, &map) == 0);
+  REQUIRE(mp_block_attach(own(), &block, &map) == 0);
   mp__block_leave();
-  CHECK(is_there("luamp-test"));
+  CHECK(is_there(own()));
   unmake();
-  CHECK(!is_there("luamp-test"));
+  CHECK(!is_there(own()));
   closed(&use);
 }
 

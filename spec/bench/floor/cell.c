@@ -194,10 +194,13 @@ static double array_fill_bulk_buf(void) {
 /* --- named memory --- */
 
 static char *named(size_t len) {
-  static const char name[] = "/luamp-floor";
-  int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
+  static char name[32];
   void *p;
+  int fd;
 
+  if (!*name)
+    snprintf(name, sizeof name, "/luamp-floor-%d", getpid());
+  fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
   floor_must(fd >= 0 && ftruncate(fd, (off_t)len) == 0, "shm_open");
   p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   floor_must(p != MAP_FAILED, "mmap");
