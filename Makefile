@@ -108,6 +108,7 @@ products := $(core_so) $(luamp) $(library)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
+  stubs doc \
   fault stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
@@ -210,10 +211,10 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers core embed luamp lua examples install rock
+	@$(suites) layers stubs core embed luamp lua examples install rock
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
-	@$(suites) lint layers core embed luamp lua examples
+	@$(suites) lint layers stubs core embed luamp lua examples
 
 check-core: $(tests) ## the C tests
 	@$(suites) core
@@ -277,6 +278,13 @@ lint: | deps-test ## luacheck and clang-format
 
 layers: all ## who may know what: see spec/layers.sh
 	@$(suites) layers
+
+stubs: all ## every public name has a stub, documentation and a spec
+	@$(suites) stubs
+
+doc: all ## the reference as Markdown, from lua/meta, in build/doc/
+	@mkdir -p $(OUT)/doc
+	$(luamp) spec/stub/doc.lua > $(OUT)/doc/reference.md
 
 fmt: | deps-test ## format the C sources
 	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')

@@ -130,6 +130,9 @@ local suites = {
     return {counted(luamp .. " spec/examples.lua")}
   end,
   install = function() return {counted("spec/install.sh")} end,
+  stubs = function()
+    return {counted(luamp .. " spec/stub/check.lua")}
+  end,
   rock = function() return {counted("spec/rock.sh")} end,
 }
 

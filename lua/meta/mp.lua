@@ -55,6 +55,7 @@ function mp.Process:run() end
 ---@return "timeout"? reason
 function mp.Process:join(timeout) end
 
+--- Does it run?  Not before start, and not after the end.
 ---@return boolean
 function mp.Process:is_alive() end
 
@@ -82,9 +83,11 @@ function mp.Process:result(timeout) end
 ---@return mp.Process class
 function mp.Process:extend(class) end
 
+--- The process we are in.
 ---@return mp.Process
 function mp.current_process() end
 
+--- The process that started this one.
 ---@return mp.Process? parent nil in the first process
 function mp.parent_process() end
 
@@ -92,6 +95,7 @@ function mp.parent_process() end
 ---@return mp.Process[]
 function mp.active_children() end
 
+--- CPUs of the machine.
 ---@return integer
 function mp.cpu_count() end
 
@@ -101,6 +105,7 @@ function mp.process_cpu_count() end
 
 -- Start methods -----------------------------------------------------------
 
+--- Every start method there is, the default first.
 ---@return mp.StartMethod[]
 function mp.get_all_start_methods() end
 
@@ -147,6 +152,7 @@ local Connection = {}
 ---@return "closed"|"truncated"? reason
 function Connection:send(value) end
 
+--- Send bytes as they are, for `recv_bytes` or a Python process.
 ---@param s string
 ---@param i? integer as in string.sub
 ---@param j? integer
@@ -189,9 +195,11 @@ function Connection:dirty() end
 ---@return integer fd
 function Connection:pollfd() end
 
+--- What fileno is to be watched for (cqueues).
 ---@return "r"|"w"
 function Connection:events() end
 
+--- No timeout of its own (cqueues).
 ---@return nil
 function Connection:timeout() end
 
@@ -243,6 +251,7 @@ local Queue = {}
 ---@return "full"|"closed"? reason
 function Queue:put(value, timeout) end
 
+--- put, without waiting.
 ---@param value any
 ---@return boolean done
 ---@return "full"|"closed"? reason
@@ -254,6 +263,7 @@ function Queue:put_nowait(value) end
 ---@return "empty"|"closed"? reason
 function Queue:get(timeout) end
 
+--- get, without waiting.
 ---@return any value
 ---@return "empty"|"closed"? reason
 function Queue:get_nowait() end
@@ -262,6 +272,7 @@ function Queue:get_nowait() end
 ---@return integer
 function Queue:qsize() end
 
+--- Is nothing in it, just now?
 ---@return boolean
 function Queue:empty() end
 
@@ -289,9 +300,11 @@ function Queue:dirty() end
 ---@return integer fd
 function Queue:pollfd() end
 
+--- What fileno is to be watched for (cqueues).
 ---@return "r"
 function Queue:events() end
 
+--- No timeout of its own (cqueues).
 ---@return nil
 function Queue:timeout() end
 
