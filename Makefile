@@ -309,6 +309,12 @@ install: all ## into PREFIX=/usr/local, below DESTDIR if given
 	for m in $(modules); do \
 	  install -Dm 644 lua/$$m $(DESTDIR)$(LUADIR)/$$m || exit 1; done
 	install -m 644 $(library) $(dest)/lib/
+	sed 's|@VERSION@|$(VERSION)|' runtime/cmd/luamp.1 | \
+	  install -Dm 644 /dev/stdin $(dest)/share/man/man1/luamp.1
+	install -Dm 644 runtime/cmd/luamp.bash \
+	  $(dest)/share/bash-completion/completions/luamp
+	install -Dm 644 runtime/cmd/_luamp \
+	  $(dest)/share/zsh/site-functions/_luamp
 	install -m 644 runtime/include/*.h runtime/core/mp.h $(dest)/include/
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; $(pc_lua)' \
 	  runtime/embed/luamp.pc.in > $(dest)/lib/pkgconfig/luamp.pc

@@ -79,6 +79,35 @@ compile() (
 make_install() {
   make install DEPS=no BUILD="${OUT:-build}" "$@"
 }
+manual() {
+  local options
+  # Whatever groff or man complains about is printed.
+  [ -z "$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 \
+    -l -Tutf8 -Z "$dir/share/man/man1/luamp.1" 2>&1 >/dev/null)" ] || return
+  # Each option of --help is there.
+  options=$("$dir/bin/luamp" --help | sed -n 's/^  \(-[^ ]*\).*/\1/p')
+  for option in $options; do
+    grep -qF -- "${option//-/\\-}" "$dir/share/man/man1/luamp.1" || {
+      echo "$option is not in luamp.1"
+      return 1
+    }
+  done
+}
+# complete WORD...: what bash offers for the last word
+complete_words() {
+  PATH=$dir/bin:$PATH bash -c '
+    . "$0"
+    COMP_WORDS=("$@")
+    COMP_CWORD=$(($# - 1))
+    _luamp
+    printf "%s\n" "${COMPREPLY[@]}"
+  ' "$dir/share/bash-completion/completions/luamp" "$@"
+}
+offers() {
+  local want=$1
+  shift
+  complete_words "$@" | tee /dev/stderr | grep -qxF -- "$want"
+}
 staged() (
   make_install PREFIX=/opt/luamp DESTDIR="$work/stage" &&
     test -x "$work/stage/opt/luamp/bin/luamp" &&
@@ -111,5 +140,17 @@ check "its modules are the installed ones" grep "^@$dir/" "$work/from"
 check "a C program builds with the .pc file" compile
 check "the C program works" "$work/host"
 check "DESTDIR is honoured" staged
+if command -v man >/dev/null; then
+  check "the manual page is in order" manual
+fi
+touch "$work/script.lua"
+check "bash completes options" offers --version luamp --v
+check "bash completes modules" offers multiprocessing luamp -l mult
+check "bash completes scripts" offers "$work/script.lua" luamp -W "$work/scr"
+check "bash completes arguments" offers "$work/host.c" luamp x.lua "$work/ho"
+if command -v zsh >/dev/null; then
+  check "zsh can read its completion" zsh -n \
+    "$dir/share/zsh/site-functions/_luamp"
+fi
 
 finish
