@@ -118,10 +118,12 @@ int luaopen_mp_core(lua_State *L) {
     return lua_error(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
   lmp_box_types(L);
+  lmp_listen_types(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, lmp_proc_functions, 0);
   luaL_setfuncs(L, lmp_conn_functions, 0);
   luaL_setfuncs(L, lmp_life_functions, 0);
   luaL_setfuncs(L, lmp_wait_functions, 0);
+  luaL_setfuncs(L, lmp_listen_functions, 0);
   return 1;
 }

@@ -75,7 +75,10 @@ struct lmp_box {
   unsigned modes;        /* conn: MP_PIPE_READABLE, ... */
   struct mp_ready ready; /* pipe: its descriptor, made when asked for */
   struct mp_conn conn;   /* kind MP_TYPE_FD */
+  uint64_t limit;        /* the same: bytes of the longest message taken */
 };
+/* In modes of a connection: what comes may hold functions. */
+#define LMP_TRUSTED 4u
 #define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
 
 LMP_LOCAL extern const char lmp_box_mark;
@@ -127,6 +130,10 @@ LMP_LOCAL extern const luaL_Reg lmp_proc_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_listen_functions[];
+
+/* lmp_listen.c -- the type mp.Listener. */
+LMP_LOCAL void lmp_listen_types(lua_State *L);
 
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);

@@ -292,9 +292,27 @@ static int take_client(struct mp_listener *l) {
   return rc;
 }
 
-/* Take in those who wait at the socket.  When there is no room for one, the
- * socket is left alone until there is. */
-static int take_clients(struct mp_listener *l, const void *key, size_t len) {
+/* Move one on: 1, it is through and handed over; 0; or how it failed. */
+static int move(struct mp_listener *l, struct mp_pending *p, const void *key,
+                size_t len, struct mp_conn *c, struct mp_addr *peer) {
+  int rc = mp_auth_step(&p->auth, &p->conn, key, len);
+
+  if (rc < 0) {
+    drop(l, p);
+  } else if (rc > 0) {
+    *c = p->conn;
+    *peer = p->peer;
+    leave(l, p);
+    free(p);
+  }
+  return rc;
+}
+
+/* Take in those who wait at the socket, up to one that is through at once or
+ * fails.  When there is no room for one, the socket is left alone until there
+ * is. */
+static int take_clients(struct mp_listener *l, const void *key, size_t len,
+                        struct mp_conn *c, struct mp_addr *peer) {
   int rc = 0;
 
   while (rc == 0) {
@@ -303,28 +321,14 @@ static int take_clients(struct mp_listener *l, const void *key, size_t len) {
       return 0;
     }
     rc = take_client(l);
-    if (rc == 0) {
-      /* The challenge is on its way before anybody waits. */
-      rc = mp_auth_step(&l->last->auth, &l->last->conn, key, len);
-      if (rc < 0)
-        drop(l, l->last);
-    }
+    if (rc == 0)
+      rc = move(l, l->last, key, len, c, peer); /* the challenge is sent */
+    else if (no_descriptors(rc) && l->npending > 0)
+      mute(l);
+    else
+      return rc == -EAGAIN ? 0 : rc;
   }
-  if (no_descriptors(rc) && l->npending > 0) {
-    mute(l);
-    return 0;
-  }
-  return rc == -EAGAIN || rc > 0 ? 0 : rc;
-}
-
-/* The shaken hand: hand the client over. */
-static int give(struct mp_listener *l, struct mp_pending *p, struct mp_conn *c,
-                struct mp_addr *peer) {
-  *c = p->conn;
-  *peer = p->peer;
-  leave(l, p);
-  free(p);
-  return 1;
+  return no_descriptors(rc) ? 0 : rc;
 }
 
 /* Whoever is ready moves on: 1, a client is through; 0; or how one failed. */
@@ -338,21 +342,13 @@ static int move_on(struct mp_listener *l, const void *key, size_t len,
     struct mp_pending *p;
 
     if (tags[i] == SOCKET_TAG) {
-      rc = take_clients(l, key, len);
-      if (rc < 0)
-        return rc;
-      continue;
+      rc = take_clients(l, key, len, c, peer);
+    } else {
+      p = find(l, tags[i]);
+      rc = p ? move(l, p, key, len, c, peer) : 0;
     }
-    p = find(l, tags[i]);
-    if (!p)
-      continue;
-    rc = mp_auth_step(&p->auth, &p->conn, key, len);
-    if (rc > 0)
-      return give(l, p, c, peer);
-    if (rc < 0) {
-      drop(l, p);
+    if (rc != 0)
       return rc;
-    }
   }
   return n < 0 ? n : 0;
 }

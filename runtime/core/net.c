@@ -225,9 +225,11 @@ void mp__net_unlink(const char *path) {
   (void)unlink(path);
 }
 
+/* Asked with a socket of another kind, which a stream socket refuses before it
+ * has taken notice (-EPROTOTYPE): an accept there must not see us. */
 int mp__net_answers(const char *path) {
   struct sockaddr_un u = {.sun_family = AF_UNIX};
-  int fd = mp__net_socket(AF_UNIX, 1);
+  int fd = mp__sys_high(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   int rc;
 
   if (fd < 0)
