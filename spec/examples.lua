@@ -27,6 +27,11 @@ local expected = {
     "the sum here: 100\n", "the sum in Python: 100\n",
     "Python says:\tdone\n",
   } },
+  python_queue = { {
+    "python counted 3 letters in one\n", "6 letters in twelve\n",
+    "3 letters in \u{e9}t\u{e9}\n", "python: no more jobs\n",
+    "results left: 0\n$",
+  } },
   wordfreq = {
     {
       "%d+ text files, [%d.]+ MiB below /%S+\n",

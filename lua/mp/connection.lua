@@ -1,8 +1,13 @@
 --- Pipes and connections.
 local core = require "mp.core"
+local listen = require "mp.listen"
 local wait = require "mp.wait"
 
-local connection = { wait = wait.wait }
+local connection = {
+  Listener = listen.Listener,
+  Client = listen.Client,
+  wait = wait.wait,
+}
 
 --- The methods; those of the core take their arguments as they are.
 ---@class mp.Connection

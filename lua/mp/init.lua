@@ -43,6 +43,19 @@ local mp = {
   ProcessDied = error_types.ProcessDied,
 }
 
+-- Modules that not every program needs, loaded when they are first used.
+local LATER = { pickle = "mp.pickle" }
+
+setmetatable(mp, {
+  __index = function(_, key)
+    local name = LATER[key]
+    if not name then return nil end
+    local module = require(name)
+    rawset(mp, key, module)
+    return module
+  end,
+})
+
 --- The same API bound to one start method.
 ---@param name? mp.StartMethod default: the default method
 ---@return mp.Context

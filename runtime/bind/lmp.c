@@ -133,6 +133,7 @@ int luaopen_mp_core(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
   lmp_box_types(L);
   lmp_block_types(L);
+  lmp_listen_types(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, lmp_proc_functions, 0);
   luaL_setfuncs(L, lmp_conn_functions, 0);
@@ -141,5 +142,6 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_host_functions, 0);
   luaL_setfuncs(L, lmp_queue_functions, 0);
   luaL_setfuncs(L, lmp_block_functions, 0);
+  luaL_setfuncs(L, lmp_listen_functions, 0);
   return 1;
 }

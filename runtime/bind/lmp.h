@@ -87,7 +87,10 @@ struct lmp_box {
   unsigned modes;        /* conn: MP_PIPE_READABLE, ... */
   struct mp_ready ready; /* pipe: its descriptor, made when asked for */
   struct mp_conn conn;   /* kind MP_TYPE_FD */
+  uint64_t limit;        /* the same: bytes of the longest message taken */
 };
+/* In modes of a connection: what comes may hold functions. */
+#define LMP_TRUSTED 4u
 #define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
 
 LMP_LOCAL extern const char lmp_box_mark;
@@ -170,6 +173,10 @@ LMP_LOCAL const struct luamp_host *lmp_host(lua_State *L);
 LMP_LOCAL lua_State *lmp_host_open(const struct luamp_host *host);
 /* Its libraries, unless the host has opened them; to be called protected. */
 LMP_LOCAL void lmp_host_prepare(lua_State *L, const struct luamp_host *host);
+LMP_LOCAL extern const luaL_Reg lmp_listen_functions[];
+
+/* lmp_listen.c -- the type mp.Listener. */
+LMP_LOCAL void lmp_listen_types(lua_State *L);
 
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);

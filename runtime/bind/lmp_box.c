@@ -93,6 +93,7 @@ struct lmp_box *lmp_box_new(lua_State *L, enum mp_type kind) {
   if (is_conn(kind)) {
     b->ready = MP_READY_EMPTY;
     b->conn = MP_CONN_EMPTY;
+    b->limit = UINT64_MAX;
   }
   luaL_setmetatable(L, types[kind].name);
   return b;

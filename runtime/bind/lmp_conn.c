@@ -113,7 +113,7 @@ static int recv_framed(lua_State *L, struct lmp_box *b, uint64_t max,
   do
     rc = mp_conn_head(&b->conn, &len, deadline);
   while (rc == INTERRUPTED && lmp_resume(L));
-  if (rc == 0 && len > max)
+  if (rc == 0 && (len > max || len > b->limit))
     rc = -MP_ETOOLONG;
   if (rc == 0)
     rc = read_body(L, b, len, MP_FOREVER); /* begun: see it through */
@@ -131,7 +131,7 @@ static int recv_value_framed(lua_State *L, struct lmp_box *b,
   if (rc < 0)
     return lmp_fail(L, rc, "recv");
   s = lua_tolstring(L, -1, &len);
-  if (lmp_unpack(L, s, len, NULL, 0, LMP_NOCODE))
+  if (lmp_unpack(L, s, len, NULL, 0, b->modes & LMP_TRUSTED ? 0 : LMP_NOCODE))
     return 1;
   lmp_box_close(b);
   lua_pushnil(L);

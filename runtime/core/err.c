@@ -1,10 +1,12 @@
 /* err.c -- owns the codes' names and messages. */
 #include "mp.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
 #define AT(code) [(code)-MP_ETIMEOUT]
+#define AUTH(code, text) AT(code) = {text, text}
 
 static const struct {
   const char *reason; /* what a script sees; NULL: it sees an error */
@@ -28,6 +30,16 @@ static const struct {
                       "the descriptors of the process family were closed"},
     AT(MP_EVERSION) = {NULL, "parent and child are of different "
                              "builds of luamp"},
+    AT(MP_EADDRESS) = {NULL, "the address names nothing"},
+    AUTH(MP_EAUTH, "auth: wrong key"),
+    AUTH(MP_EAUTHTIME, "auth: the peer did not answer in time"),
+    AUTH(MP_EAUTHGONE, "auth: the peer broke off"),
+    AUTH(MP_EAUTHFORM, "auth: the peer asks for no key"),
+    AUTH(MP_EAUTHWEAK, "auth: the peer knows only md5"),
+    AUTH(MP_EAUTHUSER, "auth: the peer is another user's"),
+    AUTH(MP_EAUTHEMPTY, "auth: the key is empty"),
+    AT(MP_ECRYPTO) = {NULL, "a key needs libcrypto (Debian: libssl3), "
+                            "which is not installed"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,
@@ -53,4 +65,18 @@ const char *mp_err_text(int code) {
   int i = own_index(code);
 
   return i < 0 ? strerror(positive(code)) : own[i].text;
+}
+
+int mp_err_is_want(int code) {
+  switch (positive(code)) {
+  case ENOMEM:
+  case ENFILE:
+  case EMFILE:
+  case ENOBUFS:
+  case EAGAIN:
+  case MP_ECRYPTO:
+    return 1;
+  default:
+    return 0;
+  }
 }

@@ -44,6 +44,15 @@ enum {
   MP_ESELF,           /* a process cannot wait for itself */
   MP_EFAMILY,         /* the family's descriptors were closed under us */
   MP_EVERSION,        /* a child of another build */
+  MP_EADDRESS,        /* an address that names nothing */
+  MP_EAUTH,           /* the peer has another key */
+  MP_EAUTHTIME,       /* the peer did not answer in time */
+  MP_EAUTHGONE,       /* the peer left in the middle of it */
+  MP_EAUTHFORM,       /* what came is no step of it */
+  MP_EAUTHWEAK,       /* the peer knows only md5 */
+  MP_EAUTHUSER,       /* the peer is another user's */
+  MP_EAUTHEMPTY,      /* our own key is empty */
+  MP_ECRYPTO,         /* there is no libcrypto */
   MP_ELAST
 };
 
@@ -52,6 +61,9 @@ enum {
 const char *mp_err_reason(int code);
 /* A sentence for any code of this core, errno values included. */
 const char *mp_err_text(int code);
+/* 1: we are short of something (memory, descriptors, processes), which is to
+ * be raised; 0: the world outside is not as the caller thought. */
+int mp_err_is_want(int code);
 
 /* sys.c -- owns the clock */
 
@@ -409,6 +421,110 @@ void mp_conn_next(struct mp_conn *c);
  * deadline; -EINTR */
 int mp_conn_poll(struct mp_conn *c, int64_t deadline);
 void mp_conn_close(struct mp_conn *c);
+
+/* auth.c, mac.c -- own the handshake of two that share a key (Python's)
+ *
+ * A machine that is driven by what comes in: `step` moves it on as far as it
+ * goes without waiting.  It has no time of its own.
+ */
+
+enum {
+  MP_AUTH_LISTENER = 1, /* challenges first, then answers */
+  MP_AUTH_STRONG = 2    /* refuse a peer that knows only md5 */
+};
+
+#define MP_AUTH_FRAME 256 /* the longest message of a handshake */
+
+struct mp_auth {
+  unsigned flags;
+  unsigned done;               /* of its six steps */
+  uint64_t len;                /* of the frame that comes in */
+  unsigned got;                /* bytes of it that are in */
+  int begun;                   /* 1: its length is known */
+  unsigned char challenge[48]; /* ours: "{sha256}" and 40 random bytes */
+  unsigned char frame[MP_AUTH_FRAME];
+};
+
+/* Prepare; loads the hashes when it is the process's first.  -MP_ECRYPTO */
+int mp_auth_begin(struct mp_auth *a, unsigned flags);
+/* 1: both know that the other has the key; 0: call again when the connection
+ * is readable; -MP_EAUTH... */
+int mp_auth_step(struct mp_auth *a, struct mp_conn *c, const void *key,
+                 size_t len);
+/* The same with waiting: 0, -MP_EAUTH..., -EINTR. */
+int mp_auth_run(struct mp_auth *a, struct mp_conn *c, const void *key,
+                size_t len, int64_t deadline);
+
+/* dial.c -- owns connecting to an address */
+
+enum mp_net { MP_UNIX, MP_INET, MP_INET6 };
+
+#define MP_PATH_MAX 107 /* the longest path, or abstract name, of a socket */
+
+struct mp_addr {
+  enum mp_net family;
+  unsigned port; /* not of a unix socket */
+  unsigned len;
+  char name[256]; /* a host, a path, or NUL and an abstract name */
+};
+
+struct mp_dial {
+  int fd;
+  int waiting; /* 1: a connect is under way */
+  int why;     /* what the last address failed with */
+  struct addrinfo *list, *next;
+};
+
+#define MP_DIAL_EMPTY ((struct mp_dial){.fd = -1})
+
+enum { MP_NET_ANY_USER = 4 }; /* unix: the peer may be another user's */
+
+/* -MP_EADDRESS, -ENAMETOOLONG, -ENOMEM.  A name is looked up here. */
+int mp_dial_open(struct mp_dial *d, const struct mp_addr *a);
+/* 0: connected, and c has the descriptor; -ECONNREFUSED..., -MP_ETIMEOUT,
+ * -MP_EAUTHUSER, -EINTR */
+int mp_dial_wait(struct mp_dial *d, struct mp_conn *c, unsigned flags,
+                 int64_t deadline);
+void mp_dial_close(struct mp_dial *d); /* total */
+
+/* listen.c -- owns listening, and the handshakes under way there
+ *
+ * A listener is an epoll set: its socket, and the clients that are in the
+ * middle of a handshake.  All of these move on in every accept.
+ */
+
+struct mp_pending;
+
+struct mp_listener {
+  int fd; /* -1: closed */
+  int set;
+  int muted;      /* 1: too many handshakes, the socket is not in the set */
+  int pid;        /* of the process that the set belongs to */
+  int creator;    /* of the process that made the socket */
+  unsigned flags; /* MP_AUTH_STRONG, MP_NET_ANY_USER */
+  int64_t patience_ns;             /* for a handshake */
+  struct mp_pending *first, *last; /* the oldest first */
+  unsigned npending;
+  uint64_t serial;   /* of the last of them */
+  uint64_t dev, ino; /* of a unix socket's file */
+  int own_dir;       /* 1: the file's directory was made for it */
+  struct mp_addr addr;
+};
+
+#define MP_LISTENER_EMPTY ((struct mp_listener){.fd = -1, .set = -1})
+
+/* a NULL: a unix socket in a directory of its own.  -EADDRINUSE when somebody
+ * listens there; the file of one that is gone is replaced. */
+int mp_listen(struct mp_listener *l, const struct mp_addr *a, int backlog,
+              unsigned flags, int64_t patience_ns);
+/* 0: c is the next client, which has shown that it knows the key (if there is
+ * one: key not NULL).  -MP_EAUTH...: a client was turned away; -MP_ETIMEOUT,
+ * -EINTR, -EMFILE... */
+int mp_accept(struct mp_listener *l, const void *key, size_t len,
+              struct mp_conn *c, struct mp_addr *peer, int64_t deadline);
+/* A descriptor that is readable when accept has something to do. */
+int mp_listener_fd(struct mp_listener *l);
+void mp_listener_close(struct mp_listener *l); /* total */
 
 /* wait.c -- one wait for descriptors */
 

@@ -138,9 +138,27 @@ int mp__sys_epoll(void) {
 }
 
 int mp__sys_epoll_add(int ep, int fd) {
-  struct epoll_event e = {.events = EPOLLIN};
+  return mp__sys_epoll_tag(ep, fd, 0);
+}
+
+int mp__sys_epoll_tag(int ep, int fd, uint64_t tag) {
+  struct epoll_event e = {.events = EPOLLIN, .data.u64 = tag};
 
   return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+#define READY_MAX 64
+
+int mp__sys_epoll_ready(int ep, uint64_t *tags, unsigned n) {
+  struct epoll_event e[READY_MAX];
+  int rc, i;
+
+  do
+    rc = epoll_wait(ep, e, (int)(n < READY_MAX ? n : READY_MAX), 0);
+  while (rc < 0 && errno == EINTR);
+  for (i = 0; i < rc; i++)
+    tags[i] = e[i].data.u64;
+  return rc < 0 ? -errno : rc;
 }
 
 int mp__sys_replace(int fd, int by) {

@@ -29,6 +29,10 @@ int mp__sys_eventfd(unsigned initial);
 int mp__sys_epoll(void);
 int mp__sys_epoll_add(int ep, int fd);
 void mp__sys_epoll_del(int ep, int fd);
+/* The same with a number that mp__sys_epoll_ready then gives. */
+int mp__sys_epoll_tag(int ep, int fd, uint64_t tag);
+/* The tags of up to n that are ready now; how many. */
+int mp__sys_epoll_ready(int ep, uint64_t *tags, unsigned n);
 int mp__sys_replace(int fd, int by); /* fd's number; `by` is closed */
 int mp__sys_memfd(const char *name);
 int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
