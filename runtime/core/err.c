@@ -28,6 +28,7 @@ static const struct {
                       "the descriptors of the process family were closed"},
     AT(MP_EVERSION) = {NULL, "parent and child are of different "
                              "builds of luamp"},
+    AT(MP_EDONE) = {NULL, "task_done() called too many times"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,
