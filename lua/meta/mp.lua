@@ -369,9 +369,23 @@ function Queue:events() end
 ---@return nil
 function Queue:timeout() end
 
---- A queue that knows which items have been dealt with.
+--- A queue that knows which items have been dealt with.  An item that was got
+--- is on the account of the process that got it, until `task_done`.
 ---@class mp.JoinableQueue: mp.Queue
 local JoinableQueue = {}
+
+--- One item more has been dealt with: one of the caller's, or if it has none
+--- any that was got.  Raises "task_done() called too many times" when there is
+--- no such item.
+function JoinableQueue:task_done() end
+
+--- Wait until every item that was put has been dealt with.  Items of a process
+--- that ended without `task_done` count as dealt with: the first join to see
+--- that (and all that waited then) answers true, "lost".
+---@param timeout? number seconds
+---@return boolean done
+---@return "lost"|"timeout"? reason
+function JoinableQueue:join(timeout) end
 
 --- A queue without a limit, with `put`, `get`, `empty`, `close`, `fileno`.
 ---@class mp.SimpleQueue

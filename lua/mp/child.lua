@@ -2,7 +2,9 @@
 local error_types = require "mp.error"
 local life = require "mp.life"
 local proc = require "mp.proc"
-require "mp.connection" -- the methods of what may arrive with the work
+-- The methods of what may arrive with the work.
+require "mp.connection"
+require "mp.queue"
 
 local child = {}
 

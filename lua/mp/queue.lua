@@ -54,7 +54,13 @@ local Queue = new_type("Queue", common, {
   full = core.queue_full,
 })
 
-new_type("JoinableQueue", Queue, {})
+new_type("JoinableQueue", Queue, {
+  task_done = core.queue_task_done,
+  join = core.queue_join,
+  -- for pools: which item is it, and which were lost?
+  _put = core.queue_put_numbered,
+  _lost = core.queue_lost,
+})
 
 new_type("SimpleQueue", common, {})
 

@@ -147,6 +147,65 @@ static int lmp_queue_close(lua_State *L) {
   return 0;
 }
 
+/* Joinable queues */
+
+static struct lmp_box *check_joinable(lua_State *L) {
+  return lmp_box_hot(L, 1, MP_TYPE_JOINABLE);
+}
+
+/* queue:task_done() */
+static int lmp_queue_task_done(lua_State *L) {
+  int rc = mp_queue_done(check_joinable(L)->held);
+
+  return rc < 0 ? luaL_error(L, "%s", mp_err_text(rc)) : 0;
+}
+
+/* queue:join([timeout]) -> true | true, "lost" | false, "timeout" */
+static int lmp_queue_join(lua_State *L) {
+  struct lmp_box *b = check_joinable(L);
+  int64_t deadline = lmp_deadline(L, 2);
+  int rc;
+
+  do
+    rc = mp_queue_join(b->held, deadline);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  if (rc < 0)
+    return lmp_refuse(L, rc, "join");
+  lua_pushboolean(L, 1);
+  if (rc == 0)
+    return 1;
+  lua_pushliteral(L, "lost");
+  return 2;
+}
+
+/* For pools.  queue:_put(value) -> the item's number | false, "closed" */
+static int lmp_queue_put_numbered(lua_State *L) {
+  uint32_t number = 0;
+  int refused;
+
+  (void)check_joinable(L);
+  refused = put(L, MP_FOREVER, "put", &number);
+  if (refused)
+    return refused;
+  lua_pushinteger(L, number);
+  return 1;
+}
+
+/* queue:_lost() -> list of the numbers of the items that consumers had taken
+ * last and not finished when they died; each is told once */
+static int lmp_queue_lost(lua_State *L) {
+  struct lmp_box *b = check_joinable(L);
+  lua_Integer n = 0;
+  uint32_t number;
+
+  lua_newtable(L);
+  while (mp_queue_lost(b->held, &number)) {
+    lua_pushinteger(L, number);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
 /* core.queue(type name, limit) -> queue; limit 0: none */
 static int lmp_queue_open(lua_State *L) {
   static const char *const names[] = {"mp.Queue", "mp.JoinableQueue",
@@ -179,4 +238,8 @@ const luaL_Reg lmp_queue_functions[] = {
     {"queue_fileno", lmp_queue_fileno},
     {"queue_state", lmp_queue_state},
     {"queue_close", lmp_queue_close},
+    {"queue_task_done", lmp_queue_task_done},
+    {"queue_join", lmp_queue_join},
+    {"queue_put_numbered", lmp_queue_put_numbered},
+    {"queue_lost", lmp_queue_lost},
     {NULL, NULL}};

@@ -102,6 +102,11 @@ static inline void mp__store64_seq(uint64_t *p, uint64_t v) {
   atomic_store_explicit(MP__AT64(p), v, memory_order_seq_cst);
 }
 
+static inline int mp__cas64_seq(uint64_t *p, uint64_t *seen, uint64_t v) {
+  return atomic_compare_exchange_strong_explicit(
+      MP__AT64(p), seen, v, memory_order_seq_cst, memory_order_seq_cst);
+}
+
 static inline void mp__pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();

@@ -40,6 +40,7 @@ static const struct {
     AUTH(MP_EAUTHEMPTY, "auth: the key is empty"),
     AT(MP_ECRYPTO) = {NULL, "a key needs libcrypto (Debian: libssl3), "
                             "which is not installed"},
+    AT(MP_EDONE) = {NULL, "task_done() called too many times"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,

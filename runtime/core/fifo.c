@@ -84,16 +84,38 @@ static int wait_for_item(struct mp__queue *q, struct mp__nap *nap,
   return rc;
 }
 
+/* As mp__queue_get, and the item is on the taker's account until it is done. */
+static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch) {
+  int rc = -MP_EEMPTY;
+
+  *m = MP_MSG_EMPTY;
+  mp__claim_lock(f);
+  if (!mp__queue_empty(&f->q))
+    rc = mp__claim(f);
+  if (rc == 0) {
+    rc = mp__queue_take(&f->q, m, scratch);
+    if (rc < 0)
+      mp__unclaim(f);
+  }
+  mp__lock_drop(&f->q.get_lock);
+  if (rc < 0)
+    return rc;
+  mp__queue_roomy(&f->q, rc);
+  return 0;
+}
+
 int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
                  int64_t deadline) {
   struct mp__fifo *f = fifo_of(queue);
+  int joinable = mp_ref_type(queue) == MP_TYPE_JOINABLE;
   struct mp__nap nap = {0};
   uint32_t closed;
   int rc;
 
   for (;;) {
     closed = mp__load32_seq(&f->q.closed); /* nothing comes after that */
-    rc = mp__queue_get(&f->q, m, scratch);
+    rc = joinable ? get_claimed(f, m, scratch)
+                  : mp__queue_get(&f->q, m, scratch);
     if (rc != -MP_EEMPTY)
       return rc;
     if (closed)
@@ -148,5 +170,5 @@ void mp_queue_rearm(mp_ref queue, int fd) {
 int mp__fifo_step(struct mp__txn *t, uint64_t off) {
   struct mp__fifo *f = mp__at(off);
 
-  return mp__queue_step(t, &f->q);
+  return mp__queue_step(t, &f->q) || mp__claims_step(t, f);
 }

@@ -53,6 +53,7 @@ enum {
   MP_EAUTHUSER,       /* the peer is another user's */
   MP_EAUTHEMPTY,      /* our own key is empty */
   MP_ECRYPTO,         /* there is no libcrypto */
+  MP_EDONE,           /* task_done without an item to it */
   MP_ELAST
 };
 
@@ -233,6 +234,23 @@ int mp_queue_poll(mp_ref queue);
  * be rearmed after each get, and before one waits for it. */
 int mp_queue_fd(mp_ref queue);
 void mp_queue_rearm(mp_ref queue, int fd);
+
+/* claim.c -- owns what consumers of a MP_TYPE_JOINABLE have not finished
+ *
+ * What a consumer has taken is on its account until mp_queue_done; a consumer
+ * that ends before that has lost it, and it counts as finished. */
+
+/* One item more is finished: one of the caller's; if it has none, any.
+ * -MP_EDONE when nobody has one. */
+int mp_queue_done(mp_ref queue);
+/* 0 when nothing is unfinished; 1 when it is so because items were lost (told
+ * by one join, and by all that waited then); -MP_ETIMEOUT, -EINTR. */
+int mp_queue_join(mp_ref queue, int64_t deadline);
+/* Take one consumer's lost items off the books: 1 and the number of the last
+ * item that it took, 0 when there is none.  What is told here no join finds.
+ */
+int mp_queue_lost(mp_ref queue, uint32_t *number);
+
 /* map.c -- owns the mapping of a named block: where it lies here
  *
  * A block gets its memory (64 KiB at a time) before it is used for the first

@@ -152,6 +152,61 @@ function workload.pipe_throughput_1m_obj()
   return throughput("", ("x"):rep(MIB), 4000)
 end
 
+-- queues ---------------------------------------------------------------------
+
+--- Items a second from `p` producers to `c` consumers, released together.
+local function queue_rate(p, c, value, total)
+  total = count(total) // (p * c) * (p * c)
+  local queue, ready, gate = mp.Queue(), mp.SimpleQueue(), mp.SimpleQueue()
+  local ends, team = mp.SimpleQueue(), {}
+  local function produce()
+    ready:put(true)
+    gate:get() -- until it is closed
+    for _ = 1, total // p do queue:put(value) end
+  end
+  local function consume()
+    ready:put(true)
+    gate:get()
+    for _ = 1, total // c do queue:get() end
+    ends:put(now())
+  end
+  for i = 1, p + c do
+    team[i] = mp.Process(i <= p and produce or consume):start()
+    ready:get()
+  end
+  local begin, last = now(), 0
+  gate:close()
+  for _ = 1, c do last = math.max(last, (ends:get())) end
+  for _, member in ipairs(team) do member:join() end
+  return total / (last - begin)
+end
+
+function workload.queue_1p1c_int() return queue_rate(1, 1, 1, 1000000) end
+function workload.queue_1p1c_rec() return queue_rate(1, 1, REC, 600000) end
+function workload.queue_2p2c_rec() return queue_rate(2, 2, REC, 600000) end
+function workload.queue_4p1c_rec() return queue_rate(4, 1, REC, 600000) end
+
+function workload.queue_64k()
+  return queue_rate(1, 1, ("x"):rep(64 << 10), 20000) * (64 << 10) / MIB
+end
+
+function workload.queue_pingpong()
+  local n = count(200000)
+  local there, back = mp.Queue(), mp.Queue()
+  local p = mp.Process(function()
+    for _ = 1, WARMUPS + n do back:put((there:get())) end
+  end):start()
+  local begin
+  for i = 1, WARMUPS + n do
+    if i == WARMUPS then begin = now() end
+    there:put(i)
+    back:get()
+  end
+  local took = now() - begin
+  p:join()
+  return n / took
+end
+
 -- encode and decode ----------------------------------------------------------
 
 local function serialize(object)

@@ -110,12 +110,14 @@ add{name = "require_mp", unit = "us", less = true, sides = "luamp lua python",
 
 -- queues ---------------------------------------------------------------------
 
-add{name = "queue_1p1c_int", todo = true, aims = {least = 4e6}}
-add{name = "queue_1p1c_rec", todo = true, aims = {least = 2e6}}
-add{name = "queue_2p2c_rec", todo = true, aims = {least = 1.7e6}}
-add{name = "queue_4p1c_rec", todo = true, aims = {least = 1.5e6}}
-add{name = "queue_64k", todo = true, unit = "MiB/s", aims = {least = 5000}}
-add{name = "queue_pingpong", todo = true}
+add{name = "queue_1p1c_int", goals = {python = 8}, aims = {least = 4e6}}
+add{name = "queue_1p1c_rec", goals = {least = 1.2e6, python = 8},
+  aims = {least = 2e6}}
+add{name = "queue_2p2c_rec", goals = {python = 5}, aims = {least = 1.7e6}}
+add{name = "queue_4p1c_rec", goals = {python = 5}, aims = {least = 1.5e6}}
+add{name = "queue_64k", unit = "MiB/s", goals = {floor = 0.6},
+  aims = {least = 5000}}
+add{name = "queue_pingpong"}
 
 -- locks and signals ----------------------------------------------------------
 

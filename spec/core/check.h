@@ -389,6 +389,21 @@ static inline void check_queue(struct check *c, const struct mp__queue *q) {
     check_hold(c, q->bell.fd, "a queue's bell");
 }
 
+static inline void check_fifo(struct check *c, const struct mp__fifo *f) {
+  uint64_t rows;
+
+  check_queue(c, &f->q);
+  if ((f->obj.type & 0xff) != MP_TYPE_JOINABLE)
+    return;
+  for (rows = f->rows; rows; rows = *(uint64_t *)mp__at(rows))
+    if (!check_own(c, rows, "claims"))
+      return;
+  check_sleepers(c, &f->join_sleepers, "sleepers for the end");
+  if (f->excused > f->lost || f->told > f->lost)
+    CHECK_BAD(c, "queue: lost %llu, told %llu, excused %llu",
+              (check_ull)f->lost, (check_ull)f->told, (check_ull)f->excused);
+}
+
 static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   struct mp__obj *obj = mp__at(o->off);
   const struct mp__parcel *p = mp__at(o->off);
@@ -411,7 +426,7 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   case MP_TYPE_JOINABLE:
   case MP_TYPE_SIMPLE:
     if (check_own(c, o->off, "queue"))
-      check_queue(c, &fifo->q);
+      check_fifo(c, fifo);
     break;
   case MP_TYPE_PARCEL:
     if (check_own(c, o->off, "parcel"))

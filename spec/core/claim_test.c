@@ -1,0 +1,270 @@
+/* claim_test.c -- joinable queues: what is finished, and what is lost. */
+#include "crew.h"
+
+static mp_ref q; /* the queue of the test */
+static mp_ref gate;
+
+static void opened(struct check_use *use) {
+  REQUIRE(mp_enter() == 0);
+  if (use)
+    CHECK(check_arena("at first", use));
+  REQUIRE(mp_queue_open(&q, MP_TYPE_JOINABLE, 0) == 0);
+}
+
+static void closed(const struct check_use *use) {
+  CHECK(check_arena("before the end", NULL));
+  mp_ref_close(&q);
+  if (use)
+    CHECK(check_same("in the end", use));
+  check_leave();
+}
+
+static int join_queue(int64_t deadline) {
+  int rc;
+
+  do
+    rc = mp_queue_join(q, deadline);
+  while (rc == -EINTR);
+  return rc;
+}
+
+/* Items are one byte; what get_bytes took, or '-'. */
+static char get_one(int64_t deadline) {
+  char byte = '-';
+
+  (void)get_bytes(q, &byte, 1, deadline);
+  return byte;
+}
+
+TEST(finished_when_each_is_done) {
+  struct check_use use;
+  int i;
+
+  opened(&use);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  for (i = 0; i < 3; i++)
+    CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE); /* nobody has taken one */
+  CHECK_EQ(join_queue(in_ms(20)), -MP_ETIMEOUT);
+  for (i = 0; i < 3; i++) {
+    CHECK_EQ(get_one(MP_NOW), 'x');
+    CHECK_EQ(join_queue(MP_NOW), -MP_ETIMEOUT);
+    CHECK_EQ(mp_queue_done(q), 0);
+  }
+  CHECK_EQ(join_queue(MP_FOREVER), 0);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  CHECK_EQ(get_one(MP_NOW), '-');
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  closed(&use);
+}
+
+TEST(numbers_count_from_one) {
+  struct check_use use;
+  struct mp_iov iov = {"x", 1};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  static char big[20000];
+  uint32_t number = 0;
+
+  opened(&use);
+  CHECK_EQ(mp_queue_put(q, &out, MP_NOW, &number), 0);
+  CHECK_EQ(number, 1);
+  iov = (struct mp_iov){big, sizeof big};
+  CHECK_EQ(mp_queue_put(q, &out, MP_NOW, &number), 0);
+  CHECK_EQ(number, 2);
+  closed(&use);
+}
+
+/* Workers */
+
+#define EACH 2000
+
+static int work(void *arg) {
+  char byte;
+
+  (void)arg;
+  while (get_bytes(q, &byte, 1, MP_FOREVER) == 1)
+    MUST(mp_queue_done(q) == 0);
+  return 0;
+}
+
+TWICE(a_join_waits_for_all_workers) {
+  struct crew crew = {.threads = threads};
+  int i, round;
+
+  opened(NULL);
+  for (i = 0; i < 3; i++)
+    crew_start(&crew, work, NULL);
+  for (round = 0; round < 3; round++) {
+    for (i = 0; i < EACH; i++)
+      CHECK_EQ(put_bytes(q, "x", 1, MP_FOREVER), 0);
+    CHECK_EQ(join_queue(in_ms(8000)), 0);
+    CHECK_EQ(mp_queue_len(q), 0);
+  }
+  mp_queue_close(q);
+  crew_join(&crew);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  closed(NULL);
+}
+
+/* One takes, and hands the item to us with what is to be done about it. */
+static int take_and_tell(void *arg) {
+  MUST(get_one(MP_FOREVER) == 'x');
+  MUST(put_bytes(gate, "g", 1, MP_NOW) == 0);
+  if (arg)
+    while (pause() < 0)
+      ;
+  return 0;
+}
+
+TWICE(another_may_tell_of_the_end) {
+  struct crew crew = {.threads = threads};
+
+  opened(NULL);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  crew_start(&crew, take_and_tell, NULL);
+  crew_join(&crew);
+  /* It has ended with the item; we are late, but not wrong. */
+  CHECK_EQ(join_queue(MP_NOW), 1);
+  CHECK_EQ(mp_queue_done(q), 0);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  mp_ref_close(&gate);
+  closed(NULL);
+}
+
+/* Deaths */
+
+static void kill_all(struct crew *crew) {
+  int i;
+
+  for (i = 0; i < crew->n; i++)
+    CHECK_EQ(mp_proc_signal(crew->proc[i], SIGKILL), 0);
+  for (i = 0; i < crew->n; i++) {
+    CHECK_EQ(join_until(crew->proc[i], in_ms(2000)), 0);
+    mp_ref_close(&crew->proc[i]);
+  }
+  crew->n = 0;
+}
+
+static void many_die(struct crew *crew, int n) {
+  char byte;
+  int i;
+
+  for (i = 0; i < n; i++)
+    CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  for (i = 0; i < n; i++)
+    crew_start(crew, take_and_tell, q ? &q : NULL);
+  for (i = 0; i < n; i++)
+    CHECK_EQ(get_bytes(gate, &byte, 1, in_ms(5000)), 1);
+}
+
+TEST(items_of_the_dead_count_as_finished) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  int round;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  for (round = 0; round < 2; round++) {
+    many_die(&crew, 3);
+    CHECK_EQ(join_queue(in_ms(20)), -MP_ETIMEOUT);
+    kill_all(&crew);
+    CHECK_EQ(join_queue(in_ms(2000)), 1);
+    CHECK_EQ(join_queue(in_ms(2000)), 0); /* told once */
+  }
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* More than a block of rows; each is used again. */
+TEST(rows_for_many_and_for_those_after_them) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  uint32_t number, n;
+  uint64_t rows = 0;
+  int round;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  for (round = 0; round < 4; round++) {
+    many_die(&crew, CREW_MAX);
+    if (round == 0)
+      rows = ((struct mp__fifo *)mp__at(MP_REF_ID(q)))->rows;
+    CHECK_EQ(((struct mp__fifo *)mp__at(MP_REF_ID(q)))->rows, rows);
+    kill_all(&crew);
+    for (n = 0; mp_queue_lost(q, &number); n++)
+      CHECK(number > (uint32_t)round * CREW_MAX &&
+            number <= (uint32_t)(round + 1) * CREW_MAX);
+    CHECK_EQ(n, CREW_MAX);
+    CHECK_EQ(join_queue(MP_NOW), 0);
+  }
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* Death with the get lock in the hand: before the item is out, and after. */
+static int die_in_get(void *arg) {
+  struct mp__fifo *f = mp__at(MP_REF_ID(q));
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+
+  mp__claim_lock(f);
+  if (mp__claim(f) < 0)
+    return 1;
+  if (arg && mp__queue_take(&f->q, &m, scratch) < 0)
+    return 1;
+  (void)raise(SIGKILL);
+  return 1;
+}
+
+TEST(a_claim_without_the_item_is_none) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  uint32_t number = 0;
+
+  opened(&use);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  CHECK_EQ(put_bytes(q, "y", 1, MP_NOW), 0);
+  crew_start(&crew, die_in_get, NULL);
+  CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
+  CHECK_EQ(get_one(in_ms(2000)), 'x');
+  CHECK_EQ(mp_queue_lost(q, &number), 0);
+  mp_ref_close(&crew.proc[0]);
+  crew.n = 0;
+  crew_start(&crew, die_in_get, &q);
+  CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
+  CHECK_EQ(mp_queue_lost(q, &number), 1);
+  CHECK_EQ(number, 2);
+  CHECK_EQ(mp_queue_lost(q, &number), 0);
+  CHECK_EQ(get_one(MP_NOW), '-');
+  CHECK_EQ(mp_queue_done(q), 0);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  mp_ref_close(&crew.proc[0]);
+  closed(&use);
+}
+
+/* The join sleeps when the last item's consumer is killed. */
+static int kill_soon(void *arg) {
+  (void)usleep(50000);
+  return mp_proc_signal(*(mp_ref *)arg, SIGKILL) < 0;
+}
+
+TEST(a_death_wakes_a_join_at_once) {
+  struct crew crew = {.threads = 0}, killer = {.threads = 0};
+  struct check_use use;
+  int64_t start;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  many_die(&crew, 1);
+  crew_start(&killer, kill_soon, &crew.proc[0]);
+  start = mp_now();
+  CHECK_EQ(join_queue(in_ms(5000)), 1);
+  CHECK(mp_now() - start < 1000000000);
+  crew_join(&killer);
+  kill_all(&crew);
+  mp_ref_close(&gate);
+  closed(&use);
+}
