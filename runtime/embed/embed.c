@@ -93,9 +93,11 @@ int main(int argc, char **argv) {
   }
 
   printf("const struct luamp_module luamp_modules[] = {\n");
-  for (i = 2; i < argc; i++)
+  for (i = 2; i < argc; i++) {
     printf("  {\"%s\", \"@%s\", module_%d, sizeof(module_%d)},\n",
            push_name(L, argv[i]), argv[i], i, i);
+    lua_settop(L, 0);
+  }
   printf("  {0, 0, 0, 0},\n};\n\n");
   printf("const char luamp_modules_ident[] =\n  \"");
   for (i = 0; lua_ident[i]; i++)
