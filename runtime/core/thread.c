@@ -77,6 +77,9 @@ static void announce(struct mp__slot *s, int code) {
     ;
   mp__futex_wake(&s->exit, INT32_MAX);
   mp__bell_ring(&s->obj.bell);
+  /* What the kernel does for a process: whoever sleeps on what we held. */
+  if (mp__swap32_seq(&s->life.life, MP__LIFE_DIED) & MP__LIFE_WAITERS)
+    mp__futex_wake(&s->life.life, INT32_MAX);
   mp_ref_close(&guard);
 }
 
