@@ -11,7 +11,7 @@ local child = {}
 --- A failed run, with the traceback of where it failed.
 local Failure = {}
 
-local function note_failure(message)
+function child.note_failure(message)
   local text = error_types.text(message)
   return setmetatable(
     { message = message, traceback = debug.traceback(text, 2) }, Failure)
@@ -62,13 +62,13 @@ end
 
 --- Call f(self) as the process's work; its exit code.
 local function execute(self, f)
-  return finish_run(self, xpcall(f, note_failure, self))
+  return finish_run(self, xpcall(f, child.note_failure, self))
 end
 
---- The child of a fork, inside the parent's call of `start`: never returns.
-function child.forked(self)
-  life.own_exit(life.leave)
-  local code = execute(self, self.run)
+--- The end of a fork's child, inside the parent's call of `start`: never
+--- returns.
+function child.settle(self, ok, ...)
+  local code = finish_run(self, ok, ...)
   life.finish()
   life.leave(code)
 end

@@ -45,9 +45,22 @@ function life.own_exit(leave)
   if os.exit == system_exit then
     os.exit = function(code, close) -- luacheck: ignore
       life.finish()
+      if core.is_fork() then life.leave(exit_code(code)) end
       leave_by(exit_code(code), close)
     end
   end
+end
+
+local function call_owning(f, ...)
+  life.own_exit(life.leave)
+  return f(...)
+end
+
+--- In the parent of a fork: f, and its arguments, so that it finds os.exit to
+--- be ours.  Mostly it is already.
+function life.with_exit(f, ...)
+  if os.exit ~= system_exit then return f, ... end
+  return call_owning, f, ...
 end
 
 --- Is the program that runs an interpreter, whose end is the script's end?

@@ -25,10 +25,9 @@ local Process = {}
 proc.Process = Process
 
 -- The handle is the core's box; what belongs to this instance alone lies in
--- its user value: class, target, args, and the user's own fields.
+-- its user values: class, the user's own fields, target, args.
 
 local mt = core.metatable("mp.Process")
-local state_of = core.fields
 
 local GETTERS = {
   name = core.proc_name,
@@ -57,10 +56,10 @@ local SETTERS = {
 function mt:__index(key)
   local get = GETTERS[key]
   if get then return get(self) end
-  local state = state_of(self)
-  local value = state.fields and state.fields[key]
+  local class, fields = core.proc_class(self)
+  local value = fields and fields[key]
   if value ~= nil then return value end
-  return (state.class or Process)[key]
+  return (class or Process)[key]
 end
 
 function mt:__newindex(key, value)
@@ -70,9 +69,12 @@ function mt:__newindex(key, value)
   elseif GETTERS[key] then
     error(("mp.Process: '%s' is read-only"):format(key), 2)
   else
-    local state = state_of(self)
-    state.fields = state.fields or {}
-    state.fields[key] = value
+    local class, fields = core.proc_class(self)
+    if not fields then
+      fields = {}
+      core.proc_assign(self, class, fields, core.proc_work(self))
+    end
+    fields[key] = value
   end
 end
 
@@ -120,8 +122,7 @@ local function construct(class, first, ...)
   life.begin()
   if daemon == nil then daemon = core.proc_daemon(core.proc_self()) end
   local self = core.proc_new(name, daemon)
-  local state = state_of(self)
-  state.class, state.target, state.args = class, target, args
+  core.proc_assign(self, class, nil, target, args)
   return self
 end
 
@@ -147,8 +148,7 @@ end
 --- The work: calls the target with its arguments.  A subclass may have its
 --- own.
 function Process:run()
-  local state = state_of(self)
-  local target, args = state.target, state.args
+  local target, args = core.proc_work(self)
   if target == nil then return end
   if args == nil then return target() end
   return target(table.unpack(args, 1, args.n or #args))
@@ -165,18 +165,17 @@ local function setup()
 end
 
 local function set_plan(self)
-  local state = state_of(self)
+  local class, fields = core.proc_class(self)
+  local target, args = core.proc_work(self)
   core.proc_set_plan(self, setup(), {
-    class = state.class ~= Process and state.class or nil,
-    fields = state.fields, target = state.target, args = state.args,
+    class = class ~= Process and class or nil,
+    fields = fields, target = target, args = args,
   })
 end
 
 --- In the child: what set_plan sent.
 function proc.take_work(self, work)
-  local state = state_of(self)
-  state.class, state.fields = work.class, work.fields
-  state.target, state.args = work.target, work.args
+  core.proc_assign(self, work.class, work.fields, work.target, work.args)
 end
 
 --- The luamp that was installed with this module, or the one on PATH.
@@ -223,13 +222,27 @@ end
 
 local START = {}
 
-function START.fork(self)
+--- What the child is to call, with as little around it as can be: what it
+--- runs and writes before, and after, costs it page faults.
+local function work_of(self)
+  local target, args = core.proc_work(self)
+  if self.run ~= Process.run or type(target) ~= "function" then
+    return self.run, self
+  elseif args == nil then
+    return target
+  end
+  return target, table.unpack(args, 1, args.n or #args)
+end
+
+local function fork(self)
   if core.is_thread() then
     error("start: a process that is a thread cannot fork; use another method",
-      0)
+      3)
   end
   local child = require "mp.child" -- before: the child shall load nothing
-  core.proc_fork(self, child.forked)
+  local failed = core.proc_fork(self, child.note_failure, child.settle,
+    life.with_exit(work_of(self)))
+  if failed then error(failed, 3) end
 end
 
 function START.spawn(self)
@@ -257,6 +270,10 @@ function Process:start()
   end
   if core.proc_pid(self) then error("start: process already started", 2) end
   local method = self._method or proc.default_method()
+  if method == "fork" then
+    fork(self)
+    return self
+  end
   local ok, err = pcall(START[method], self)
   if not ok then error(err, 2) end
   return self

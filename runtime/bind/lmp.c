@@ -136,6 +136,7 @@ int luaopen_mp_core(lua_State *L) {
   lmp_listen_types(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, lmp_proc_functions, 0);
+  luaL_setfuncs(L, lmp_start_functions, 0);
   luaL_setfuncs(L, lmp_conn_functions, 0);
   luaL_setfuncs(L, lmp_life_functions, 0);
   luaL_setfuncs(L, lmp_wait_functions, 0);

@@ -73,7 +73,8 @@ LMP_LOCAL int lmp_codec_decode(lua_State *L);
 LMP_LOCAL int lmp_box_ref(lua_State *L, int idx, mp_ref *name);
 LMP_LOCAL void lmp_box_push(lua_State *L, mp_ref name);
 
-/* The box itself, a userdata with one user value (fields of an instance).  Its
+/* The box itself, a userdata; that of a process has user values
+ * (lmp_proc.c).  Its
  * kind is the type of its object (MP_TYPE_FD: a connection over a descriptor);
  * each kind is a type to Lua as well.  A box ends before the first member that
  * its kind has no use for. */
@@ -91,6 +92,7 @@ struct lmp_box {
 };
 /* In modes of a connection: what comes may hold functions. */
 #define LMP_TRUSTED 4u
+#define LMP_BOX_VALUES 4 /* of a process */
 #define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
 
 LMP_LOCAL extern const char lmp_box_mark;
@@ -159,6 +161,7 @@ __attribute__((visibility("default"))) int luaopen_mp_core(lua_State *L);
 
 /* Functions of mp.core, a stem a list. */
 LMP_LOCAL extern const luaL_Reg lmp_proc_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_start_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];

@@ -81,7 +81,8 @@ void lmp_box_types(lua_State *L) {
 
 struct lmp_box *lmp_box_new(lua_State *L, enum mp_type kind) {
   size_t size = is_conn(kind) ? sizeof(struct lmp_box) : LMP_BOX_SMALL;
-  struct lmp_box *b = lua_newuserdatauv(L, size, 1);
+  struct lmp_box *b =
+      lua_newuserdatauv(L, size, kind == MP_TYPE_PROC ? LMP_BOX_VALUES : 0);
 
   b->mark = &lmp_box_mark;
   b->held = MP_REF_EMPTY;

@@ -137,6 +137,11 @@ static int lmp_life_is_thread(lua_State *L) {
   return 1;
 }
 
+static int lmp_life_is_fork(lua_State *L) {
+  lua_pushboolean(L, mp_is_fork());
+  return 1;
+}
+
 const luaL_Reg lmp_life_functions[] = {{"join_family", lmp_life_join},
                                        {"serve", lmp_life_serve},
                                        {"finish", lmp_life_finish},
@@ -153,4 +158,5 @@ const luaL_Reg lmp_life_functions[] = {{"join_family", lmp_life_join},
                                        {"cpu_usable", lmp_life_usable},
                                        {"single_threaded", lmp_life_single},
                                        {"is_thread", lmp_life_is_thread},
+                                       {"is_fork", lmp_life_is_fork},
                                        {NULL, NULL}};

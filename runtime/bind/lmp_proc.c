@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define INTERRUPTED (-4) /* -EINTR on every Linux */
-#define ARGS 32
 
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_check(L, 1, MP_TYPE_PROC);
@@ -28,18 +27,41 @@ static int lmp_proc_new(lua_State *L) {
   return 1;
 }
 
-/* core.fields(p) -> the table of what belongs to this instance */
-static int lmp_proc_fields(lua_State *L) {
+static void check_type(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
   if (!b || b->kind != MP_TYPE_PROC)
-    return luaL_typeerror(L, 1, "mp.Process");
-  if (lua_getiuservalue(L, 1, 1) == LUA_TTABLE)
-    return 1;
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, 1, 1);
-  return 1;
+    luaL_typeerror(L, 1, "mp.Process");
+}
+
+/* What belongs to this instance alone lies in its user values. */
+enum { U_CLASS = 1, U_FIELDS, U_TARGET, U_ARGS };
+
+/* core.proc_class(p) -> class | nil, table of fields | nil */
+static int lmp_proc_class(lua_State *L) {
+  check_type(L);
+  lua_getiuservalue(L, 1, U_CLASS);
+  lua_getiuservalue(L, 1, U_FIELDS);
+  return 2;
+}
+
+/* core.proc_work(p) -> target, args */
+static int lmp_proc_work(lua_State *L) {
+  check_type(L);
+  lua_getiuservalue(L, 1, U_TARGET);
+  lua_getiuservalue(L, 1, U_ARGS);
+  return 2;
+}
+
+/* core.proc_assign(p, class, fields, target, args) */
+static int lmp_proc_assign(lua_State *L) {
+  int i;
+
+  check_type(L);
+  lua_settop(L, 1 + LMP_BOX_VALUES);
+  for (i = LMP_BOX_VALUES; i > 0; i--)
+    lua_setiuservalue(L, 1, i);
+  return 0;
 }
 
 /* core.proc_self() -> Process */
@@ -326,57 +348,10 @@ static int lmp_proc_answer(lua_State *L) {
   return ok ? 2 : lua_error(L);
 }
 
-/* Start */
-
-/* core.proc_fork(p, f): f(p) in the child, which never returns from here: an
- * error that a hook raises (Ctrl-C) must not unwind into the caller's copy */
-static int lmp_proc_fork(lua_State *L) {
-  struct lmp_box *b = check(L);
-  int rc;
-
-  luaL_checktype(L, 2, LUA_TFUNCTION);
-  lua_settop(L, 2);
-  rc = mp_proc_fork(b->held);
-  if (rc < 0)
-    return lmp_raise(L, rc, "start");
-  if (rc == 0) {
-    lua_insert(L, 1);
-    (void)lua_pcall(L, 1, 0, 0);
-    mp_exit(1);
-  }
-  return 0;
-}
-
-typedef int (*starter)(mp_ref p, const char *const *argv);
-
-/* (p, arg0, arg1, ...): a word "%d" becomes the ticket */
-static int start_program(lua_State *L, starter start) {
-  struct lmp_box *b = check(L);
-  const char *argv[ARGS + 1];
-  int n = lua_gettop(L) - 1;
-  int rc;
-  int i;
-
-  luaL_argcheck(L, n > 0 && n <= ARGS, 2, "a program and its arguments");
-  for (i = 0; i < n; i++)
-    argv[i] = luaL_checkstring(L, i + 2);
-  argv[n] = NULL;
-  rc = start(b->held, argv);
-  if (rc < 0)
-    return luaL_error(L, "start '%s': %s", argv[0], mp_err_text(rc));
-  return 0;
-}
-
-static int lmp_proc_spawn(lua_State *L) {
-  return start_program(L, mp_proc_spawn);
-}
-
-static int lmp_proc_serve(lua_State *L) {
-  return start_program(L, mp_proc_serve);
-}
-
 const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
-                                       {"fields", lmp_proc_fields},
+                                       {"proc_class", lmp_proc_class},
+                                       {"proc_work", lmp_proc_work},
+                                       {"proc_assign", lmp_proc_assign},
                                        {"proc_self", lmp_proc_self},
                                        {"proc_parent", lmp_proc_parent},
                                        {"proc_children", lmp_proc_children},
@@ -395,8 +370,6 @@ const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_plan", lmp_proc_plan},
                                        {"proc_set_answer", lmp_proc_set_answer},
                                        {"proc_answer", lmp_proc_answer},
-                                       {"proc_fork", lmp_proc_fork},
-                                       {"proc_spawn", lmp_proc_spawn},
-                                       {"proc_serve", lmp_proc_serve},
-                                       {"proc_thread", lmp_thread_start},
+
+
                                        {NULL, NULL}};

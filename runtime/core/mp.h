@@ -368,6 +368,8 @@ int mp_finish_claim(void);
 /* Leave by the one door: record the code and _exit.  In a thread, record
  * the code and return. */
 void mp_exit(int code);
+/* 1 in a process that was forked for us: it leaves by mp_exit. */
+int mp_is_fork(void);
 /* Only record it: the caller is about to leave by another door. */
 void mp_claim(int code);
 /* The signal that somebody sent to the calling thread-process, or 0. */

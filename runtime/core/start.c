@@ -166,6 +166,16 @@ int mp_proc_fork(mp_ref p) {
   return 0;
 }
 
+int mp_is_fork(void) {
+  struct mp__slot *me;
+
+  if (!mp_entered())
+    return 0;
+  me = mp__me();
+  return !(me->flags & MP__PROC_MAIN) &&
+         (me->method == MP_FORK || me->method == MP_FORKSERVER);
+}
+
 void mp_exit(int code) {
   struct mp__slot *me = mp__me();
 

@@ -1,0 +1,87 @@
+/* lmp_start.c -- the starts of processes that are no threads. */
+#include "lmp.h"
+
+#define ARGS 32
+
+static struct lmp_box *check(lua_State *L) {
+  return lmp_box_check(L, 1, MP_TYPE_PROC);
+}
+
+/* The stack of core.proc_fork; from FORK_CALL on the function and its
+ * arguments, then what it returned. */
+enum { FORK_PROC = 1, FORK_HANDLER, FORK_SETTLE, FORK_CALL };
+
+/* In the child, on the parent's stack: an error that a hook raises (Ctrl-C)
+ * must not unwind into the caller's copy.  Until the function is called, and
+ * after one that leaves nothing to do, no Lua code runs: what it would touch
+ * is copied for it, a page fault each. */
+static void run_fork(lua_State *L) {
+  int nargs = lua_gettop(L) - FORK_CALL;
+  int ok = lua_pcall(L, nargs, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
+
+  if (ok && lua_gettop(L) < FORK_CALL && mp_finish() == 0)
+    mp_exit(0);
+  if (lua_checkstack(L, 2)) {
+    lua_pushboolean(L, ok);
+    lua_replace(L, FORK_HANDLER);
+    lua_pushvalue(L, FORK_SETTLE);
+    lua_insert(L, FORK_PROC);
+    lua_remove(L, FORK_SETTLE + 1); /* settle, p, ok, results */
+    (void)lua_pcall(L, lua_gettop(L) - 1, 0, 0);
+  }
+  mp_exit(1);
+}
+
+/* core.proc_fork(p, handler, settle, f, ...): f(...) in the child, then
+ * settle(p, ok, ...) when there are results, an error, or children; neither
+ * returns from here.  In the parent nothing, or why it failed. */
+static int lmp_proc_fork(lua_State *L) {
+  struct lmp_box *b = check(L);
+  int i;
+  int rc;
+
+  for (i = FORK_HANDLER; i <= FORK_CALL; i++)
+    luaL_checktype(L, i, LUA_TFUNCTION);
+  rc = mp_proc_fork(b->held);
+  if (rc < 0) {
+    lua_pushfstring(L, "start: %s", mp_err_text(rc));
+    return 1;
+  }
+  if (rc == 0)
+    run_fork(L);
+  return 0;
+}
+
+typedef int (*starter)(mp_ref p, const char *const *argv);
+
+/* (p, arg0, arg1, ...): a word "%d" becomes the ticket */
+static int start_program(lua_State *L, starter start) {
+  struct lmp_box *b = check(L);
+  const char *argv[ARGS + 1];
+  int n = lua_gettop(L) - 1;
+  int rc;
+  int i;
+
+  luaL_argcheck(L, n > 0 && n <= ARGS, 2, "a program and its arguments");
+  for (i = 0; i < n; i++)
+    argv[i] = luaL_checkstring(L, i + 2);
+  argv[n] = NULL;
+  rc = start(b->held, argv);
+  if (rc < 0)
+    return luaL_error(L, "start '%s': %s", argv[0], mp_err_text(rc));
+  return 0;
+}
+
+static int lmp_proc_spawn(lua_State *L) {
+  return start_program(L, mp_proc_spawn);
+}
+
+static int lmp_proc_serve(lua_State *L) {
+  return start_program(L, mp_proc_serve);
+}
+
+const luaL_Reg lmp_start_functions[] = {{"proc_fork", lmp_proc_fork},
+                                        {"proc_spawn", lmp_proc_spawn},
+                                        {"proc_serve", lmp_proc_serve},
+                                        {"proc_thread", lmp_thread_start},
+                                        {NULL, NULL}};
