@@ -6,6 +6,7 @@ local codec = require "mp.codec"
 local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
+local mutex = require "mp.mutex"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
 local shared_memory = require "mp.shared_memory"
@@ -35,6 +36,8 @@ local mp = {
   JoinableQueue = queue.JoinableQueue,
   SimpleQueue = queue.SimpleQueue,
   shared_memory = shared_memory,
+  Lock = mutex.Lock,
+  RLock = mutex.RLock,
 
   encode = codec.encode,
   decode = codec.decode,

@@ -18,6 +18,7 @@
 static struct mp__slot *process_me;
 static _Thread_local struct mp__slot *thread_me;
 static _Thread_local uint32_t thread_generation;
+static _Thread_local struct mp__slot *my_seat; /* NULL: not looked for yet */
 
 /* Who am I */
 
@@ -36,6 +37,7 @@ struct mp__slot *mp__me(void) {
 }
 
 void mp__set_me(struct mp__slot *s, int thread) {
+  my_seat = NULL;
   if (thread) {
     thread_me = s;
     thread_generation = mp__here.generation;
@@ -264,28 +266,69 @@ int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
   return 0;
 }
 
-static int seat_myself(uint64_t flags) {
-  struct mp__slot *s = NULL;
+/* A seat that holds itself: its sweep gives it back. */
+static int take_seat(struct mp__slot **s, const char *name, uint64_t flags) {
   struct mp__txn t;
   mp_ref self;
   int rc;
 
   mp__begin(&t);
-  rc = mp__slot_new(&t, &s);
+  rc = mp__slot_new(&t, s);
   if (rc == 0)
-    rc = mp__hold(&t, s, MP__SLOT_REF(s), &self);
+    rc = mp__hold(&t, *s, MP__SLOT_REF(*s), &self);
   if (rc < 0) {
     mp__abort(&t);
     return rc;
   }
-  mp__set(&t, &s->obj.refs[0], 1);
-  mp__set(&t, &s->flags, flags);
-  strcpy(s->name, "MainProcess");
+  mp__set(&t, &(*s)->obj.refs[0], 1);
+  mp__set(&t, &(*s)->flags, flags);
+  strcpy((*s)->name, name);
   mp__end(&t);
+  return 0;
+}
+
+static int seat_myself(uint64_t flags) {
+  struct mp__slot *s = NULL;
+  int rc = take_seat(&s, "MainProcess", flags);
+
+  if (rc < 0)
+    return rc;
+  my_seat = NULL;
   thread_me = NULL;
   process_me = s;
   mp__name_self(s);
   return mp__born(s, mp__robust_head());
+}
+
+/* Several threads of a host act through the seat of their process.  What
+ * belongs to a thread, and must not outlive it, needs a seat for the thread. */
+static int find_my_seat(void) {
+  struct mp__slot *me = mp__me();
+  struct mp__slot *s = NULL;
+  int rc;
+
+  if (me->tid == (uint32_t)mp__sys_gettid() &&
+      !(mp__load64_rlx(&me->flags) & MP__PROC_GUEST)) {
+    my_seat = me;
+    return 0;
+  }
+  (void)mp__scan(); /* threads come and go: use their seats again */
+  rc = take_seat(&s, me->name, 0);
+  if (rc < 0)
+    return rc;
+  s->method = MP_THREAD; /* its life is the thread's, not the process's */
+  my_seat = s;
+  mp__name_self(s);
+  return mp__born(s, mp__robust_head());
+}
+
+int mp__my_seat(struct mp__slot **out) {
+  int rc = 0;
+
+  if (!my_seat)
+    rc = find_my_seat();
+  *out = my_seat;
+  return rc;
 }
 
 /* The founder has no seat yet to lock anything with; nobody else can. */

@@ -90,6 +90,9 @@ enum {
 
 struct mp__slot *mp__me(void); /* the calling member */
 void mp__set_me(struct mp__slot *s, int thread);
+/* The calling thread's seat: that of the member, or one that a thread of the
+ * host has beside, for its life alone.  Its first call may fail. */
+int mp__my_seat(struct mp__slot **out);
 struct mp__slot *mp__slot_at(uint64_t off);
 unsigned mp__slot_index(const struct mp__slot *s);
 int mp__life_begun(struct mp__slot *s);  /* it may have ended since */
@@ -128,6 +131,7 @@ void mp__collect(void); /* take the garbage apart */
 int mp__scan(void);           /* sweep what has died; the number of them */
 int mp__scan_at(int64_t now); /* and now and then ask the kernel of each */
 void mp__sweep(struct mp__slot *s);
+void mp__tell_end(struct mp__slot *s);
 /* An object lost its last holder of that end; the big lock is held. */
 void mp__gone(uint64_t name);
 
