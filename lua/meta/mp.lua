@@ -574,6 +574,36 @@ function mp.Lock() end
 ---@return mp.RLock
 function mp.RLock() end
 
+-- Events ------------------------------------------------------------------
+
+--- A flag that processes wait for.  Travels through any message by reference.
+---@class mp.Event
+local Event = {}
+
+--- Put it up, and wake all who wait.  Who had begun to wait succeeds, also when
+--- it is cleared at once.
+function Event:set() end
+
+function Event:clear() end
+
+---@return boolean
+function Event:is_set() end
+
+--- Wait until it is set.
+---@param timeout? number seconds
+---@return boolean set
+---@return "timeout"? reason
+function Event:wait(timeout) end
+
+--- A descriptor that is readable while it is set, for mp.wait and event loops;
+--- belongs to this object.
+---@return integer
+function Event:fileno() end
+
+--- An event, not set.
+---@return mp.Event
+function mp.Event() end
+
 -- Values ------------------------------------------------------------------
 
 --- Any value that travels, but mp objects, as bytes.  Raises with the path to

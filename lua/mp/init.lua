@@ -6,6 +6,7 @@ local codec = require "mp.codec"
 local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
+local event = require "mp.event"
 local mutex = require "mp.mutex"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
@@ -38,6 +39,7 @@ local mp = {
   shared_memory = shared_memory,
   Lock = mutex.Lock,
   RLock = mutex.RLock,
+  Event = event.Event,
 
   encode = codec.encode,
   decode = codec.decode,

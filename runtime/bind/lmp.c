@@ -145,5 +145,6 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_block_functions, 0);
   luaL_setfuncs(L, lmp_listen_functions, 0);
   luaL_setfuncs(L, lmp_mutex_functions, 0);
+  luaL_setfuncs(L, lmp_event_functions, 0);
   return 1;
 }

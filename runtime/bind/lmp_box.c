@@ -27,6 +27,7 @@ static const struct {
     [MP_TYPE_SIMPLE] = {"mp.SimpleQueue", "queue", "mp.queue"},
     [MP_TYPE_LOCK] = {"mp.Lock", "lock", "mp.mutex"},
     [MP_TYPE_RLOCK] = {"mp.RLock", "lock", "mp.mutex"},
+    [MP_TYPE_EVENT] = {"mp.Event", "event", "mp.event"},
     [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory", "mp.shared_memory"},
 };
 

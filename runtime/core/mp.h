@@ -415,6 +415,26 @@ int mp_mutex_mine(mp_ref ref);
 /* 1 and the holder's name (as of now: it may change at once), or 0 */
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]);
 
+/* event.c -- owns events: a flag that is waited for
+ *
+ * Who begins to wait with s = mp_event_sets(e) succeeds by any set after that,
+ * also when the flag is cleared at once.  mp_event_set makes no system call
+ * when nobody waits, and may be called by a signal's handler as long as nobody
+ * has asked for the descriptor.
+ */
+
+int mp_event_open(mp_ref *held);
+void mp_event_set(mp_ref ref);
+void mp_event_clear(mp_ref ref);
+int mp_event_is_set(mp_ref ref);
+uint64_t mp_event_sets(mp_ref ref);
+/* 0, -MP_ETIMEOUT, -EINTR (go on with the same `since`) */
+int mp_event_wait(mp_ref ref, uint64_t since, int64_t deadline);
+/* A descriptor that is readable while the flag is up; the caller's. */
+int mp_event_fd(mp_ref ref);
+/* After it was found down: make it so again. */
+void mp_event_rearm(mp_ref ref, int fd);
+
 /* conn.c -- owns framed messages over a stream descriptor (Python's framing)
  *
  * The descriptor may be blocking or not, a socket or a pipe; its flags are

@@ -445,6 +445,9 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   case MP_TYPE_RLOCK:
     (void)check_own(c, o->off, "lock");
     break;
+  case MP_TYPE_EVENT:
+    (void)check_own(c, o->off, "event");
+    break;
   default:
     CHECK_BAD(c, "object %llu: type %llu", (check_ull)o->off,
               (check_ull)(obj->type & 0xff));
