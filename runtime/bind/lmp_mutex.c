@@ -9,10 +9,6 @@
 
 static char abandoned_key; /* registry: the string; pushing it cannot fail */
 
-static struct lmp_box *check(lua_State *L, enum mp_type kind) {
-  return lmp_box_hot(L, 1, kind);
-}
-
 /* With the lock in hand no call may raise. */
 static int acquired(lua_State *L, int rc) {
   lua_pushboolean(L, 1);
@@ -31,10 +27,13 @@ static int wait_for(lua_State *L, const struct lmp_box *b, int64_t deadline) {
   return rc;
 }
 
-static int acquire(lua_State *L, enum mp_type kind) {
-  struct lmp_box *b = check(L, kind);
-  int rc = wait_for(L, b, lmp_deadline(L, 2));
+static inline int acquire(lua_State *L, enum mp_type kind) {
+  struct lmp_box *b = lmp_box_hot(L, 1, kind);
+  int64_t deadline = lua_isnoneornil(L, 2) ? MP_FOREVER : lmp_deadline(L, 2);
+  int rc = mp_mutex_acquire(b->held, deadline);
 
+  if (rc == INTERRUPTED)
+    rc = wait_for(L, b, deadline);
   return rc < 0 ? lmp_refuse(L, rc, "acquire") : acquired(L, rc);
 }
 
@@ -47,8 +46,8 @@ static int lmp_rlock_acquire(lua_State *L) {
   return acquire(L, MP_TYPE_RLOCK);
 }
 
-static int release(lua_State *L, enum mp_type kind) {
-  int rc = mp_mutex_release(check(L, kind)->held);
+static inline int release(lua_State *L, enum mp_type kind) {
+  int rc = mp_mutex_release(lmp_box_hot(L, 1, kind)->held);
 
   return rc < 0 ? lmp_raise(L, rc, "release") : 0;
 }
@@ -62,7 +61,7 @@ static int lmp_rlock_release(lua_State *L) {
   return release(L, MP_TYPE_RLOCK);
 }
 
-/* What both types share; the type's name is in the first upvalue. */
+/* What both types share */
 
 static struct lmp_box *check_either(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);

@@ -24,33 +24,9 @@
 
 #define SLEEPERS MP__MUTEX_SLEEPERS
 #define SPINS 16 /* times that it was free and another was faster */
-#define GEN_MASK (((uint64_t)1 << 47) - 1)
 
 static struct mp__mutex *mutex_of(mp_ref ref) {
   return mp__at(MP_REF_ID(ref));
-}
-
-static uint64_t name_of(struct mp__slot *s) {
-  uint64_t gen = mp__load64_rlx(&s->gen);
-
-  return mp__slot_index(s) | (gen & 0x7fff) << 16 | (gen >> 15) << 32;
-}
-
-static struct mp__slot *holder_of(uint64_t word) {
-  return mp__slot_at(MP__SLOTS + (word & 0xffff) * MP__SLOT_SIZE);
-}
-
-static int holder_died(uint64_t word) {
-  struct mp__slot *s = holder_of(word);
-  uint64_t gen = (word >> 16 & 0x7fff) | word >> 32 << 15;
-
-  if (gen != (mp__load64_acq(&s->gen) & GEN_MASK))
-    return 1;
-  /* A thread's life word stays as it is until somebody buries it. */
-  if (mp__load32_acq(&s->exit) & MP__EXIT_FINAL)
-    return 1;
-  return mp__load64_rlx(&s->flags) & MP__PROC_BLIND ? mp__slot_verify(s)
-                                                    : mp__slot_dead(s);
 }
 
 /* Take it if it is to be had; `mine` may have SLEEPERS.  -EAGAIN: it is not,
@@ -60,7 +36,7 @@ static int take(struct mp__mutex *m, uint64_t mine, uint64_t *seen) {
 
   *seen = mp__load64_rlx(&m->word);
   do {
-    died = *seen != 0 && holder_died(*seen);
+    died = *seen != 0 && mp__owner_ended(*seen);
     if (*seen != 0 && !died)
       return -EAGAIN;
   } while (!mp__cas64_seq(&m->word, seen, mine | (*seen & SLEEPERS)));
@@ -95,14 +71,12 @@ static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
 
 int mp_mutex_acquire(mp_ref ref, int64_t deadline) {
   struct mp__mutex *m = mutex_of(ref);
-  struct mp__slot *me;
   uint64_t seen = 0;
   uint64_t mine;
-  int rc = mp__my_seat(&me);
+  int rc = mp__owner(&mine);
 
   if (rc < 0)
     return rc;
-  mine = name_of(me);
   if (mp__cas64_acq(&m->word, &seen, mine)) {
     mp__store32_rlx(&m->depth, 1);
     return 0;
@@ -135,13 +109,11 @@ static void wake_one(struct mp__mutex *m, uint64_t seen) {
 
 int mp_mutex_release(mp_ref ref) {
   struct mp__mutex *m = mutex_of(ref);
-  struct mp__slot *me;
-  uint64_t seen;
-  int rc = mp__my_seat(&me);
+  uint64_t seen; /* at first what is there in the common case: our name */
+  int rc = mp__owner(&seen);
 
   if (rc < 0)
     return rc;
-  seen = name_of(me); /* the common case; else the first try tells */
   if (m->recursive) {
     rc = leave_level(m, seen);
     if (rc != 0)
@@ -158,14 +130,14 @@ int mp_mutex_release(mp_ref ref) {
 int mp_mutex_locked(mp_ref ref) {
   uint64_t seen = mp__load64_acq(&mutex_of(ref)->word);
 
-  return seen != 0 && !holder_died(seen);
+  return seen != 0 && !mp__owner_ended(seen);
 }
 
 int mp_mutex_mine(mp_ref ref) {
   uint64_t seen = mp__load64_rlx(&mutex_of(ref)->word);
-  struct mp__slot *me;
+  uint64_t mine;
 
-  return mp__my_seat(&me) == 0 && (seen & ~SLEEPERS) == name_of(me);
+  return mp__owner(&mine) == 0 && (seen & ~SLEEPERS) == mine;
 }
 
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
@@ -173,9 +145,9 @@ int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
 
   if (seen == 0)
     return 0;
-  memcpy(name, holder_of(seen)->name, MP_NAME_MAX + 1);
+  memcpy(name, mp__owner_seat(seen)->name, MP_NAME_MAX + 1);
   name[MP_NAME_MAX] = '\0'; /* the seat may be another's, half written */
-  return !holder_died(seen);
+  return !mp__owner_ended(seen);
 }
 
 int mp_mutex_open(mp_ref *held, int recursive) {
