@@ -521,6 +521,89 @@ function ShareableList:count(value) end
 ---@return integer? errno
 function mp.shared_memory.ShareableList(elements) end
 
+-- Locks -------------------------------------------------------------------
+
+--- A lock.  Travels through any message by reference.  If its holder dies,
+--- execs or ends without releasing it, the next `acquire` gets it at once and
+--- gives true, "abandoned": what the lock protects may be half changed.
+---@class mp.Lock
+local Lock = {}
+
+--- Wait for the lock and take it.  A Lock does not know its holder again: a
+--- second acquire waits.
+---@param timeout? number seconds
+---@return boolean acquired
+---@return "timeout"|"abandoned"? reason
+function Lock:acquire(timeout) end
+
+--- Let others have it.  Any process may release a Lock, only the owner an
+--- RLock.  Raises when it is not held.
+function Lock:release() end
+
+--- Does somebody who lives hold it?
+---@return boolean
+function Lock:locked() end
+
+--- Acquire it until the end of a block: local held <close> = lock:guard()
+---@param timeout? number seconds
+---@return mp.Guard? guard
+---@return "timeout"|"abandoned"? reason
+function Lock:guard(timeout) end
+
+--- Call f(...) with the lock held.  An error in it releases the lock, too.
+---@param f function
+---@param ... any
+---@return any ... what f returned
+function Lock:with(f, ...) end
+
+--- A lock that its owner, a process or a thread, may acquire again; it is free
+--- when it was released as often.
+---@class mp.RLock : mp.Lock
+
+--- One acquisition, given back once: by `release`, at the end of its block, or
+--- when it is collected.  A forked child's copy does nothing.
+---@class mp.Guard
+local Guard = {}
+
+--- Give the lock back now.  Raises when somebody has released it meanwhile.
+function Guard:release() end
+
+---@return mp.Lock
+function mp.Lock() end
+
+---@return mp.RLock
+function mp.RLock() end
+
+-- Events ------------------------------------------------------------------
+
+--- A flag that processes wait for.  Travels through any message by reference.
+---@class mp.Event
+local Event = {}
+
+--- Put it up, and wake all who wait.  Who had begun to wait succeeds, also when
+--- it is cleared at once.
+function Event:set() end
+
+function Event:clear() end
+
+---@return boolean
+function Event:is_set() end
+
+--- Wait until it is set.
+---@param timeout? number seconds
+---@return boolean set
+---@return "timeout"? reason
+function Event:wait(timeout) end
+
+--- A descriptor that is readable while it is set, for mp.wait and event loops;
+--- belongs to this object.
+---@return integer
+function Event:fileno() end
+
+--- An event, not set.
+---@return mp.Event
+function mp.Event() end
+
 -- Values ------------------------------------------------------------------
 
 --- Any value that travels, but mp objects, as bytes.  Raises with the path to

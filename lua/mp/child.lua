@@ -2,9 +2,6 @@
 local error_types = require "mp.error"
 local life = require "mp.life"
 local proc = require "mp.proc"
--- The methods of what may arrive with the work.
-require "mp.connection"
-require "mp.queue"
 
 local child = {}
 

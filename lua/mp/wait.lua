@@ -39,7 +39,7 @@ end
 --- Wait until at least one of the items is ready.
 --- A connection is ready when `recv` would not block, a queue when `get` would
 --- not, a process when it has ended, a descriptor when it is readable.
----@param list (mp.Connection|mp.Queue|mp.Process|integer)[]
+---@param list (mp.Connection|mp.Queue|mp.Event|mp.Process|integer)[]
 ---@param timeout? number seconds; nil: for ever; <= 0: only look
 ---@return any[] ready the items that are, in the order of the list
 function wait.wait(list, timeout)

@@ -180,6 +180,11 @@ LMP_LOCAL extern const luaL_Reg lmp_listen_functions[];
 
 /* lmp_listen.c -- the type mp.Listener. */
 LMP_LOCAL void lmp_listen_types(lua_State *L);
+LMP_LOCAL extern const luaL_Reg lmp_mutex_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
+
+/* lmp_mutex.c -- the type of guards, when the module opens */
+LMP_LOCAL void lmp_mutex_types(lua_State *L);
 
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);

@@ -12,18 +12,23 @@ static char cache_key; /* registry: name of the object -> box */
 
 const char lmp_box_mark = 0;
 
-/* The kinds; an end of a pipe and a descriptor are one type to a script. */
+/* The kinds; an end of a pipe and a descriptor are one type to a script.  The
+ * module has the methods; it is loaded when the first such object arrives. */
 static const struct {
   const char *name;
   const char *noun;
+  const char *module;
 } types[MP_TYPES] = {
-    [MP_TYPE_PROC] = {"mp.Process", "process"},
-    [MP_TYPE_PIPE] = {"mp.Connection", "connection"},
-    [MP_TYPE_FD] = {"mp.Connection", "connection"},
-    [MP_TYPE_QUEUE] = {"mp.Queue", "queue"},
-    [MP_TYPE_JOINABLE] = {"mp.JoinableQueue", "queue"},
-    [MP_TYPE_SIMPLE] = {"mp.SimpleQueue", "queue"},
-    [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory"},
+    [MP_TYPE_PROC] = {"mp.Process", "process", "mp.proc"},
+    [MP_TYPE_PIPE] = {"mp.Connection", "connection", "mp.connection"},
+    [MP_TYPE_FD] = {"mp.Connection", "connection", "mp.connection"},
+    [MP_TYPE_QUEUE] = {"mp.Queue", "queue", "mp.queue"},
+    [MP_TYPE_JOINABLE] = {"mp.JoinableQueue", "queue", "mp.queue"},
+    [MP_TYPE_SIMPLE] = {"mp.SimpleQueue", "queue", "mp.queue"},
+    [MP_TYPE_LOCK] = {"mp.Lock", "lock", "mp.mutex"},
+    [MP_TYPE_RLOCK] = {"mp.RLock", "lock", "mp.mutex"},
+    [MP_TYPE_EVENT] = {"mp.Event", "event", "mp.event"},
+    [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory", "mp.shared_memory"},
 };
 
 static int is_conn(enum mp_type kind) {
@@ -171,10 +176,22 @@ int lmp_box_ref(lua_State *L, int idx, mp_ref *name) {
   return 1;
 }
 
+/* What is on the top shall have its methods. */
+static void complete(lua_State *L, enum mp_type kind) {
+  if (luaL_getmetafield(L, -1, "__index") != LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_getglobal(L, "require");
+  lua_pushstring(L, types[kind].module);
+  lua_call(L, 1, 0);
+}
+
 static void push_new(lua_State *L, mp_ref name) {
   struct lmp_box *b = lmp_box_new(L, mp_ref_type(name));
   int rc = mp_ref_dup(name, &b->held);
 
+  complete(L, b->kind);
   if (rc == 0 && b->kind == MP_TYPE_FD) {
     rc = mp_fd_get(b->held);
     b->conn.fd = rc;

@@ -102,9 +102,28 @@ static inline void mp__store64_seq(uint64_t *p, uint64_t v) {
   atomic_store_explicit(MP__AT64(p), v, memory_order_seq_cst);
 }
 
+static inline int mp__cas64_acq(uint64_t *p, uint64_t *seen, uint64_t v) {
+  return atomic_compare_exchange_strong_explicit(
+      MP__AT64(p), seen, v, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline int mp__cas64_rel(uint64_t *p, uint64_t *seen, uint64_t v) {
+  return atomic_compare_exchange_strong_explicit(
+      MP__AT64(p), seen, v, memory_order_release, memory_order_relaxed);
+}
+
 static inline int mp__cas64_seq(uint64_t *p, uint64_t *seen, uint64_t v) {
   return atomic_compare_exchange_strong_explicit(
       MP__AT64(p), seen, v, memory_order_seq_cst, memory_order_seq_cst);
+}
+
+/* The half of a 64-bit word that a futex call can look at. */
+static inline uint32_t *mp__low32(uint64_t *p) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  return (uint32_t *)(void *)p + 1;
+#else
+  return (uint32_t *)(void *)p;
+#endif
 }
 
 static inline void mp__pause(void) {

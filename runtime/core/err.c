@@ -41,6 +41,8 @@ static const struct {
     AT(MP_ECRYPTO) = {NULL, "a key needs libcrypto (Debian: libssl3), "
                             "which is not installed"},
     AT(MP_EDONE) = {NULL, "task_done() called too many times"},
+    AT(MP_ENOTHELD) = {NULL, "the lock is not held"},
+    AT(MP_ENOTOWNER) = {NULL, "the lock is held by another"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,

@@ -18,6 +18,7 @@
 static struct mp__slot *process_me;
 static _Thread_local struct mp__slot *thread_me;
 static _Thread_local uint32_t thread_generation;
+_Thread_local uint64_t mp__owner_word;
 
 /* Who am I */
 
@@ -36,6 +37,7 @@ struct mp__slot *mp__me(void) {
 }
 
 void mp__set_me(struct mp__slot *s, int thread) {
+  mp__owner_word = 0;
   if (thread) {
     thread_me = s;
     thread_generation = mp__here.generation;
@@ -264,28 +266,91 @@ int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
   return 0;
 }
 
-static int seat_myself(uint64_t flags) {
-  struct mp__slot *s = NULL;
+/* A seat that holds itself: its sweep gives it back. */
+static int take_seat(struct mp__slot **s, const char *name, uint64_t flags) {
   struct mp__txn t;
   mp_ref self;
   int rc;
 
   mp__begin(&t);
-  rc = mp__slot_new(&t, &s);
+  rc = mp__slot_new(&t, s);
   if (rc == 0)
-    rc = mp__hold(&t, s, MP__SLOT_REF(s), &self);
+    rc = mp__hold(&t, *s, MP__SLOT_REF(*s), &self);
   if (rc < 0) {
     mp__abort(&t);
     return rc;
   }
-  mp__set(&t, &s->obj.refs[0], 1);
-  mp__set(&t, &s->flags, flags);
-  strcpy(s->name, "MainProcess");
+  mp__set(&t, &(*s)->obj.refs[0], 1);
+  mp__set(&t, &(*s)->flags, flags);
+  strcpy((*s)->name, name);
   mp__end(&t);
+  return 0;
+}
+
+static int seat_myself(uint64_t flags) {
+  struct mp__slot *s = NULL;
+  int rc = take_seat(&s, "MainProcess", flags);
+
+  if (rc < 0)
+    return rc;
+  mp__owner_word = 0;
   thread_me = NULL;
   process_me = s;
   mp__name_self(s);
   return mp__born(s, mp__robust_head());
+}
+
+/* Owners */
+
+#define OWNER_GEN (((uint64_t)1 << 47) - 1)
+
+static uint64_t owner_of(struct mp__slot *s) {
+  uint64_t gen = mp__load64_rlx(&s->gen);
+
+  return mp__slot_index(s) | (gen & 0x7fff) << 16 | (gen >> 15) << 32;
+}
+
+struct mp__slot *mp__owner_seat(uint64_t word) {
+  return mp__slot_at(MP__SLOTS + (word & 0xffff) * MP__SLOT_SIZE);
+}
+
+int mp__owner_ended(uint64_t word) {
+  struct mp__slot *s = mp__owner_seat(word);
+  uint64_t gen = (word >> 16 & 0x7fff) | word >> 32 << 15;
+
+  if (gen != (mp__load64_acq(&s->gen) & OWNER_GEN))
+    return 1;
+  /* A thread's life word stays as it is until somebody buries it. */
+  if (mp__load32_acq(&s->exit) & MP__EXIT_FINAL)
+    return 1;
+  return mp__load64_rlx(&s->flags) & MP__PROC_BLIND ? mp__slot_verify(s)
+                                                    : mp__slot_dead(s);
+}
+
+/* Several threads of a host act through the seat of their process.  What
+ * belongs to a thread, and must not outlive it, needs a seat for the thread. */
+static int take_thread_seat(struct mp__slot *me, struct mp__slot **s) {
+  int rc;
+
+  (void)mp__scan(); /* threads come and go: use their seats again */
+  rc = take_seat(s, me->name, 0);
+  if (rc < 0)
+    return rc;
+  (*s)->method = MP_THREAD; /* its life is the thread's, not the process's */
+  mp__name_self(*s);
+  return mp__born(*s, mp__robust_head());
+}
+
+int mp__find_owner(uint64_t *word) {
+  struct mp__slot *s = mp__me();
+  int rc = 0;
+
+  if (s->tid != (uint32_t)mp__sys_gettid() ||
+      mp__load64_rlx(&s->flags) & MP__PROC_GUEST)
+    rc = take_thread_seat(s, &s);
+  if (rc == 0)
+    *word = mp__owner_word = owner_of(s);
+  return rc;
 }
 
 /* The founder has no seat yet to lock anything with; nobody else can. */

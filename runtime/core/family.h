@@ -90,6 +90,20 @@ enum {
 
 struct mp__slot *mp__me(void); /* the calling member */
 void mp__set_me(struct mp__slot *s, int thread);
+/* The calling thread as the owner of something: its seat, which is that of the
+ * member, or one that a thread of the host has beside, for its life alone.
+ * Bits 0..15 index, 16..30 and 32..63 generation; bit 31 is free for use.  The
+ * first call of a thread may fail. */
+extern _Thread_local uint64_t mp__owner_word
+    __attribute__((visibility("hidden"))); /* 0: not known yet */
+int mp__find_owner(uint64_t *word);
+static inline int mp__owner(uint64_t *word) {
+  *word = mp__owner_word;
+  return *word ? 0 : mp__find_owner(word);
+}
+/* Has that owner ended? */
+int mp__owner_ended(uint64_t word);
+struct mp__slot *mp__owner_seat(uint64_t word);
 struct mp__slot *mp__slot_at(uint64_t off);
 unsigned mp__slot_index(const struct mp__slot *s);
 int mp__life_begun(struct mp__slot *s);  /* it may have ended since */
@@ -128,6 +142,7 @@ void mp__collect(void); /* take the garbage apart */
 int mp__scan(void);           /* sweep what has died; the number of them */
 int mp__scan_at(int64_t now); /* and now and then ask the kernel of each */
 void mp__sweep(struct mp__slot *s);
+void mp__tell_end(struct mp__slot *s);
 /* An object lost its last holder of that end; the big lock is held. */
 void mp__gone(uint64_t name);
 

@@ -54,6 +54,8 @@ enum {
   MP_EAUTHEMPTY,      /* our own key is empty */
   MP_ECRYPTO,         /* there is no libcrypto */
   MP_EDONE,           /* task_done without an item to it */
+  MP_ENOTHELD,        /* release of a lock that nobody holds */
+  MP_ENOTOWNER,       /* release of a recursive lock that another holds */
   MP_ELAST
 };
 
@@ -393,6 +395,47 @@ int mp_cpu_count(void);
 int mp_cpu_usable(void);
 /* 1 when this process has exactly one thread */
 int mp_single_threaded(void);
+
+/* mutex.c -- owns locks that scripts hold
+ *
+ * A recursive one belongs to the thread that acquired it and counts; the other
+ * kind may be released by anyone.  The holder is a thread: a member, or a
+ * thread of a host, which gets a seat of its own when it first acquires one.
+ */
+
+int mp_mutex_open(mp_ref *held, int recursive);
+/* 0; MP_EABANDONED (it is ours, but its last holder ended without releasing
+ * it: said once); -MP_ETIMEOUT, -EINTR, -EOVERFLOW (acquired 2^32 - 1 times),
+ * -EAGAIN or -ENOMEM (no seat for this thread) */
+int mp_mutex_acquire(mp_ref ref, int64_t deadline);
+/* 0, -MP_ENOTHELD, -MP_ENOTOWNER */
+int mp_mutex_release(mp_ref ref);
+/* 1 when somebody who lives holds it */
+int mp_mutex_locked(mp_ref ref);
+/* 1 when the calling thread does */
+int mp_mutex_mine(mp_ref ref);
+/* 1 and the holder's name (as of now: it may change at once), or 0 */
+int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]);
+
+/* event.c -- owns events: a flag that is waited for
+ *
+ * Who begins to wait with s = mp_event_sets(e) succeeds by any set after that,
+ * also when the flag is cleared at once.  mp_event_set makes no system call
+ * when nobody waits, and may be called by a signal's handler as long as nobody
+ * has asked for the descriptor.
+ */
+
+int mp_event_open(mp_ref *held);
+void mp_event_set(mp_ref ref);
+void mp_event_clear(mp_ref ref);
+int mp_event_is_set(mp_ref ref);
+uint64_t mp_event_sets(mp_ref ref);
+/* 0, -MP_ETIMEOUT, -EINTR (go on with the same `since`) */
+int mp_event_wait(mp_ref ref, uint64_t since, int64_t deadline);
+/* A descriptor that is readable while the flag is up; the caller's. */
+int mp_event_fd(mp_ref ref);
+/* After it was found down: make it so again. */
+void mp_event_rearm(mp_ref ref, int fd);
 
 /* conn.c -- owns framed messages over a stream descriptor (Python's framing)
  *

@@ -103,6 +103,15 @@ static int to_sweep(struct mp__slot *s) {
          mp__load64_rlx(&s->state) >= MP_STARTING && mp__slot_dead(s);
 }
 
+/* A member is no more: whoever sleeps looks again. */
+void mp__tell_end(struct mp__slot *s) {
+  mp__add32_seq(&MP__HEAD->deaths, 1);
+  if (mp__load32_seq(&MP__HEAD->napping)) {
+    mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
+    mp__futex_wake(&s->life.life, INT32_MAX); /* the kernel woke only one */
+  }
+}
+
 void mp__sweep(struct mp__slot *s) {
   struct mp__txn t;
   int more = 1;
@@ -121,11 +130,7 @@ void mp__sweep(struct mp__slot *s) {
     mp__sys_close(keep);
     MP_FAULT("sweep.step");
   }
-  mp__add32_seq(&MP__HEAD->deaths, 1);
-  if (mp__load32_seq(&MP__HEAD->napping)) {
-    mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
-    mp__futex_wake(&s->life.life, INT32_MAX); /* the kernel woke only one */
-  }
+  mp__tell_end(s);
   mp__collect();
 }
 

@@ -76,6 +76,7 @@ static void announce(struct mp__slot *s, int code) {
       !mp__cas32_seq(&s->exit, &seen, MP__EXIT_FINAL | (uint32_t)(code + 256)))
     ;
   mp__futex_wake(&s->exit, INT32_MAX);
+  mp__tell_end(s); /* who waits for what it holds */
   mp__bell_ring(&s->obj.bell);
   /* What the kernel does for a process: whoever sleeps on what we held. */
   if (mp__swap32_seq(&s->life.life, MP__LIFE_DIED) & MP__LIFE_WAITERS)

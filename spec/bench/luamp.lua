@@ -224,6 +224,73 @@ for object in pairs(objects.times) do
   workload["serialize_" .. object] = function() return serialize(object) end
 end
 
+-- locks and signals ----------------------------------------------------------
+
+local function pairs_of(lock, n)
+  for _ = 1, n do
+    lock:acquire()
+    lock:release()
+  end
+end
+
+local function uncontended(lock)
+  local n = count(5000000)
+  local begin = now()
+  pairs_of(lock, n)
+  return n / (now() - begin)
+end
+
+function workload.lock_uncontended() return uncontended(mp.Lock()) end
+function workload.rlock_uncontended() return uncontended(mp.RLock()) end
+
+function workload.lock_contended_2()
+  local n = count(3000000)
+  local lock, ready, go = mp.Lock(), mp.Event(), mp.Event()
+  local p = mp.Process(function()
+    ready:set()
+    go:wait()
+    pairs_of(lock, n)
+  end)
+  p:start()
+  ready:wait()
+  local begin = now()
+  go:set()
+  pairs_of(lock, n)
+  p:join()
+  return 2 * n / (now() - begin)
+end
+
+--- Two processes that do once(self, a, b) in turns, self 0 and 1.
+local function turns(n, once, a, b)
+  n = count(n)
+  local p = mp.Process(function()
+    for _ = 1, WARMUPS + n do once(1, a, b) end
+  end)
+  p:start()
+  for _ = 1, WARMUPS do once(0, a, b) end
+  local begin = now()
+  for _ = 1, n do once(0, a, b) end
+  local took = now() - begin
+  p:join()
+  return n / took
+end
+
+local function event_turn(self, a, b)
+  if self == 0 then
+    a:set()
+    b:wait()
+    b:clear()
+  else
+    a:wait()
+    a:clear()
+    b:set()
+  end
+end
+
+function workload.event_pingpong()
+  return turns(200000, event_turn, mp.Event(), mp.Event())
+end
+
 -- named memory ---------------------------------------------------------------
 
 local function shared_memory(text)

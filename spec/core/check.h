@@ -441,6 +441,13 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
     if (((struct mp__block *)mp__at(o->off))->fd)
       check_hold(c, ((struct mp__block *)mp__at(o->off))->fd, "a block");
     break;
+  case MP_TYPE_LOCK:
+  case MP_TYPE_RLOCK:
+    (void)check_own(c, o->off, "lock");
+    break;
+  case MP_TYPE_EVENT:
+    (void)check_own(c, o->off, "event");
+    break;
   default:
     CHECK_BAD(c, "object %llu: type %llu", (check_ull)o->off,
               (check_ull)(obj->type & 0xff));

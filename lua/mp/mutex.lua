@@ -1,0 +1,53 @@
+--- Locks.
+local core = require "mp.core"
+
+local mutex = {}
+
+--- Call f(...) with the lock held; gives what it returns.  An error in it
+--- releases the lock, and goes on with its traceback.
+local function with(lock, f, ...)
+  local _held <close> = lock:guard()
+  return f(...)
+end
+
+--- The methods are C functions in the table that __index is: nothing between
+--- a script and the core.
+local function set_type(name, methods)
+  local mt = core.metatable(name)
+  methods.locked = core.mutex_locked
+  methods.guard = core.mutex_guard
+  methods.with = with
+  mt.__index = methods
+  mt.__close = core.mutex_close
+
+  function mt.__newindex(_, key)
+    error(("%s: cannot set '%s'"):format(name, tostring(key)), 2)
+  end
+
+  function mt:__tostring()
+    local ok, holder = pcall(core.mutex_holder, self)
+    local state = not ok and "closed"
+      or holder and "held by " .. holder
+      or "free"
+    return ("%s (%s): %p"):format(name, state, self)
+  end
+end
+
+set_type("mp.Lock",
+  { acquire = core.lock_acquire, release = core.lock_release })
+set_type("mp.RLock",
+  { acquire = core.rlock_acquire, release = core.rlock_release })
+
+--- A lock.  Any process may release it.
+---@return mp.Lock
+function mutex.Lock()
+  return core.lock()
+end
+
+--- A lock that its owner may acquire again; only the owner may release it.
+---@return mp.RLock
+function mutex.RLock()
+  return core.rlock()
+end
+
+return mutex

@@ -1,0 +1,209 @@
+/* lmp_mutex.c -- Lock and RLock, and the guard that releases one at the end
+ * of a block.  The methods are what Lua calls, without any Lua around them.
+ */
+#include "lmp.h"
+
+#include <string.h>
+
+#define INTERRUPTED (-4) /* -EINTR on every Linux */
+
+static char abandoned_key; /* registry: the string; pushing it cannot fail */
+
+/* With the lock in hand no call may raise. */
+static int acquired(lua_State *L, int rc) {
+  lua_pushboolean(L, 1);
+  if (rc != MP_EABANDONED)
+    return 1;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &abandoned_key);
+  return 2;
+}
+
+static int wait_for(lua_State *L, const struct lmp_box *b, int64_t deadline) {
+  int rc;
+
+  do
+    rc = mp_mutex_acquire(b->held, deadline);
+  while (rc == INTERRUPTED && lmp_resume(L));
+  return rc;
+}
+
+static inline int acquire(lua_State *L, enum mp_type kind) {
+  struct lmp_box *b = lmp_box_hot(L, 1, kind);
+  int64_t deadline = lua_isnoneornil(L, 2) ? MP_FOREVER : lmp_deadline(L, 2);
+  int rc = mp_mutex_acquire(b->held, deadline);
+
+  if (rc == INTERRUPTED)
+    rc = wait_for(L, b, deadline);
+  return rc < 0 ? lmp_refuse(L, rc, "acquire") : acquired(L, rc);
+}
+
+/* lock:acquire([timeout]) -> true [, "abandoned"] | false, "timeout" */
+static int lmp_lock_acquire(lua_State *L) {
+  return acquire(L, MP_TYPE_LOCK);
+}
+
+static int lmp_rlock_acquire(lua_State *L) {
+  return acquire(L, MP_TYPE_RLOCK);
+}
+
+static inline int release(lua_State *L, enum mp_type kind) {
+  int rc = mp_mutex_release(lmp_box_hot(L, 1, kind)->held);
+
+  return rc < 0 ? lmp_raise(L, rc, "release") : 0;
+}
+
+/* lock:release() */
+static int lmp_lock_release(lua_State *L) {
+  return release(L, MP_TYPE_LOCK);
+}
+
+static int lmp_rlock_release(lua_State *L) {
+  return release(L, MP_TYPE_RLOCK);
+}
+
+/* What both types share */
+
+static struct lmp_box *check_either(lua_State *L) {
+  struct lmp_box *b = lmp_box_test(L, 1);
+
+  return lmp_box_check(
+      L, 1, b && b->kind == MP_TYPE_RLOCK ? MP_TYPE_RLOCK : MP_TYPE_LOCK);
+}
+
+/* lock:locked() -> boolean */
+static int lmp_mutex_locked(lua_State *L) {
+  lua_pushboolean(L, mp_mutex_locked(check_either(L)->held));
+  return 1;
+}
+
+/* core.mutex_holder(lock) -> name | nil */
+static int lmp_mutex_holder(lua_State *L) {
+  char name[MP_NAME_MAX + 1];
+
+  if (mp_mutex_holder(check_either(L)->held, name))
+    lua_pushstring(L, name);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int lmp_mutex_close(lua_State *L) {
+  struct lmp_box *b = lmp_box_test(L, 1);
+
+  if (!b || (b->kind != MP_TYPE_LOCK && b->kind != MP_TYPE_RLOCK))
+    return luaL_typeerror(L, 1, "mp.Lock");
+  lmp_box_close(b);
+  return 0;
+}
+
+static int open_one(lua_State *L, enum mp_type kind, const char *what) {
+  struct lmp_box *b = lmp_box_new(L, kind);
+  int rc = mp_mutex_open(&b->held, kind == MP_TYPE_RLOCK);
+
+  if (rc < 0)
+    return lmp_raise(L, rc, what);
+  lmp_box_settle(L, -1);
+  lmp_account(L, 1);
+  return 1;
+}
+
+/* core.lock() -> Lock */
+static int lmp_mutex_lock(lua_State *L) {
+  return open_one(L, MP_TYPE_LOCK, "Lock");
+}
+
+/* core.rlock() -> RLock */
+static int lmp_mutex_rlock(lua_State *L) {
+  return open_one(L, MP_TYPE_RLOCK, "RLock");
+}
+
+/* The guard: one acquisition, given back once.  Its user value is the lock. */
+
+struct guard {
+  uint64_t owner; /* serial of the process that acquired; 0: given back */
+};
+
+static const char guard_name[] = "mp.Guard";
+
+static uint64_t myself(void) {
+  return mp_ref_serial(mp_proc_self());
+}
+
+/* Give it back, unless that was done, or it is not ours: a fork's copy.
+ * 0, or why it could not be. */
+static int give_back(lua_State *L, struct guard *g) {
+  struct lmp_box *b;
+  uint64_t owner = g->owner;
+
+  g->owner = 0;
+  if (owner == 0 || !mp_entered() || owner != myself())
+    return 0;
+  lua_getiuservalue(L, 1, 1);
+  b = lmp_box_test(L, -1);
+  if (!b || !b->held)
+    return 0;
+  /* Somebody may have released it, and another have it now. */
+  return mp_mutex_mine(b->held) ? mp_mutex_release(b->held) : -MP_ENOTHELD;
+}
+
+/* guard:release(), and its __close */
+static int lmp_guard_release(lua_State *L) {
+  int rc = give_back(L, luaL_checkudata(L, 1, guard_name));
+
+  return rc < 0 ? lmp_raise(L, rc, "release") : 0;
+}
+
+static int guard_gc(lua_State *L) {
+  (void)give_back(L, luaL_checkudata(L, 1, guard_name));
+  return 0;
+}
+
+/* lock:guard([timeout]) -> guard [, "abandoned"] | nil, "timeout" */
+static int lmp_mutex_guard(lua_State *L) {
+  struct lmp_box *b = check_either(L);
+  int64_t deadline = lmp_deadline(L, 2);
+  struct guard *g = lua_newuserdatauv(L, sizeof *g, 1);
+  int rc;
+
+  g->owner = 0;
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  luaL_setmetatable(L, guard_name);
+  rc = wait_for(L, b, deadline);
+  if (rc < 0)
+    return lmp_fail(L, rc, "guard");
+  g->owner = myself();
+  if (rc != MP_EABANDONED)
+    return 1;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &abandoned_key);
+  return 2;
+}
+
+void lmp_mutex_types(lua_State *L) {
+  lua_pushliteral(L, "abandoned");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &abandoned_key);
+  luaL_newmetatable(L, guard_name);
+  lua_pushcfunction(L, guard_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, lmp_guard_release);
+  lua_setfield(L, -2, "__close");
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, lmp_guard_release);
+  lua_setfield(L, -2, "release");
+  lua_setfield(L, -2, "__index");
+  lua_pushliteral(L, "mp object");
+  lua_setfield(L, -2, "__metatable");
+  lua_pop(L, 1);
+}
+
+const luaL_Reg lmp_mutex_functions[] = {{"lock", lmp_mutex_lock},
+                                        {"rlock", lmp_mutex_rlock},
+                                        {"lock_acquire", lmp_lock_acquire},
+                                        {"lock_release", lmp_lock_release},
+                                        {"rlock_acquire", lmp_rlock_acquire},
+                                        {"rlock_release", lmp_rlock_release},
+                                        {"mutex_locked", lmp_mutex_locked},
+                                        {"mutex_guard", lmp_mutex_guard},
+                                        {"mutex_holder", lmp_mutex_holder},
+                                        {"mutex_close", lmp_mutex_close},
+                                        {NULL, NULL}};

@@ -1,0 +1,177 @@
+/* mutex.c -- owns locks that scripts hold: Lock and RLock.
+ *
+ * One word says who holds the lock (mutex.h), so a death needs no clean-up:
+ * who comes next finds the holder's seat dead, or another's by now, and swaps
+ * itself in.  Uncontended: one compare-and-swap each way.
+ *
+ * Sleepers: who is about to sleep sets SLEEPERS; who releases clears it and
+ * wakes one.  Others may overtake the one that was woken, so whoever has slept
+ * sets the bit again, be it with its own name when it gets the lock, or in
+ * another's when it leaves without.  So the last one that was overtaken is
+ * never forgotten.  One that was woken and killed has woken all by its death
+ * (nap.c).
+ */
+#include "mp.h"
+
+#include "family.h"
+#include "fault.h"
+#include "futex.h"
+#include "mutex.h"
+#include "spin.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SLEEPERS MP__MUTEX_SLEEPERS
+#define SPINS 16 /* times that it was free and another was faster */
+
+static struct mp__mutex *mutex_of(mp_ref ref) {
+  return mp__at(MP_REF_ID(ref));
+}
+
+/* Take it if it is to be had; `mine` may have SLEEPERS.  -EAGAIN: it is not,
+ * and *seen is what is there. */
+static int take(struct mp__mutex *m, uint64_t mine, uint64_t *seen) {
+  int died = 0;
+
+  *seen = mp__load64_rlx(&m->word);
+  do {
+    died = *seen != 0 && mp__owner_ended(*seen);
+    if (*seen != 0 && !died)
+      return -EAGAIN;
+  } while (!mp__cas64_seq(&m->word, seen, mine | (*seen & SLEEPERS)));
+  MP_FAULT("mutex.taken");
+  mp__store32_rlx(&m->depth, 1);
+  return died ? MP_EABANDONED : 0;
+}
+
+static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
+                          int64_t deadline) {
+  struct mp__nap nap = {0};
+  uint64_t seen;
+  int spins = 0;
+  int rc = 0;
+  int got;
+
+  while ((got = take(m, mine, &seen)) < 0) {
+    if (deadline == MP_NOW)
+      return -MP_ETIMEOUT;
+    if (spins++ < SPINS && mp__spin(&m->word, seen, UINT32_MAX))
+      continue;
+    if (!(seen & SLEEPERS) && !mp__cas64_seq(&m->word, &seen, seen | SLEEPERS))
+      continue;
+    if (rc < 0)
+      return rc; /* and the bit stands: see above */
+    mine |= SLEEPERS;
+    rc = mp__nap(&nap, mp__low32(&m->word), (uint32_t)(seen | SLEEPERS),
+                 deadline);
+  }
+  return got;
+}
+
+int mp_mutex_acquire(mp_ref ref, int64_t deadline) {
+  struct mp__mutex *m = mutex_of(ref);
+  uint64_t seen = 0;
+  uint64_t mine;
+  int rc = mp__owner(&mine);
+
+  if (rc < 0)
+    return rc;
+  if (mp__cas64_acq(&m->word, &seen, mine)) {
+    mp__store32_rlx(&m->depth, 1);
+    return 0;
+  }
+  if (!m->recursive || (seen & ~SLEEPERS) != mine)
+    return acquire_slowly(m, mine, deadline);
+  if (m->depth == UINT32_MAX)
+    return -EOVERFLOW;
+  mp__store32_rlx(&m->depth, m->depth + 1);
+  return 0;
+}
+
+/* Leave one level of a recursive one: 1 when it is held still. */
+static int leave_level(struct mp__mutex *m, uint64_t mine) {
+  uint64_t seen = mp__load64_rlx(&m->word);
+
+  if ((seen & ~SLEEPERS) != mine)
+    return seen == 0 ? -MP_ENOTHELD : -MP_ENOTOWNER;
+  if (m->depth == 1)
+    return 0;
+  mp__store32_rlx(&m->depth, m->depth - 1);
+  return 1;
+}
+
+static void wake_one(struct mp__mutex *m, uint64_t seen) {
+  MP_FAULT("mutex.released");
+  if (seen & SLEEPERS)
+    mp__futex_wake(mp__low32(&m->word), 1);
+}
+
+int mp_mutex_release(mp_ref ref) {
+  struct mp__mutex *m = mutex_of(ref);
+  uint64_t seen; /* at first what is there in the common case: our name */
+  int rc = mp__owner(&seen);
+
+  if (rc < 0)
+    return rc;
+  if (m->recursive) {
+    rc = leave_level(m, seen);
+    if (rc != 0)
+      return rc < 0 ? rc : 0;
+  }
+  do
+    if (seen == 0)
+      return -MP_ENOTHELD;
+  while (!mp__cas64_seq(&m->word, &seen, 0));
+  wake_one(m, seen);
+  return 0;
+}
+
+int mp_mutex_locked(mp_ref ref) {
+  uint64_t seen = mp__load64_acq(&mutex_of(ref)->word);
+
+  return seen != 0 && !mp__owner_ended(seen);
+}
+
+int mp_mutex_mine(mp_ref ref) {
+  uint64_t seen = mp__load64_rlx(&mutex_of(ref)->word);
+  uint64_t mine;
+
+  return mp__owner(&mine) == 0 && (seen & ~SLEEPERS) == mine;
+}
+
+int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
+  uint64_t seen = mp__load64_acq(&mutex_of(ref)->word);
+
+  if (seen == 0)
+    return 0;
+  memcpy(name, mp__owner_seat(seen)->name, MP_NAME_MAX + 1);
+  name[MP_NAME_MAX] = '\0'; /* the seat may be another's, half written */
+  return !mp__owner_ended(seen);
+}
+
+int mp_mutex_open(mp_ref *held, int recursive) {
+  struct mp__mutex *m;
+  struct mp__txn t;
+  uint64_t off;
+  int rc = mp_enter();
+
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
+    return rc;
+  mp__begin(&t);
+  rc = mp__obj_new(&t, recursive ? MP_TYPE_RLOCK : MP_TYPE_LOCK, sizeof *m,
+                   &off);
+  if (rc == 0)
+    rc = mp__hold(&t, mp__me(), off, held);
+  if (rc < 0) {
+    mp__abort(&t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  m = mp__at(off);
+  m->obj.refs[0] = 1;
+  m->recursive = recursive != 0;
+  mp__end(&t);
+  return 0;
+}
