@@ -123,16 +123,6 @@ LMP_LOCAL int lmp_block_receive(lua_State *L, int idx);
 /* It is to be named in a message; raises when it was closed. */
 LMP_LOCAL int lmp_block_send(lua_State *L, int idx);
 
-/* lmp_code.c -- numbers of C by their typecode: b B h H i I l L q Q f d ? c
- *
- * Bytes may lie anywhere; each is written and read with one access. */
-LMP_LOCAL unsigned lmp_code_size(int code); /* 0: no typecode */
-/* The typecode at idx, a string; raises when it is none. */
-LMP_LOCAL int lmp_code_check(lua_State *L, int idx);
-LMP_LOCAL void lmp_code_push(lua_State *L, int code, const void *from);
-/* Raises, with nothing written, unless the value at idx fits. */
-LMP_LOCAL void lmp_code_store(lua_State *L, int idx, int code, void *to);
-
 /* lmp.c -- errors, options, time */
 
 /* Tell the collector of memory that it does not see, in KiB. */
