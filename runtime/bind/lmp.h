@@ -83,15 +83,21 @@ struct lmp_box {
   uint64_t serial;     /* which life of the object `held` names */
   uint32_t generation; /* of the process that holds it */
   enum mp_type kind;
-  int fd;                /* a descriptor made when asked for; -1 */
-  unsigned modes;        /* conn: MP_PIPE_READABLE, ... */
-  struct mp_ready ready; /* pipe: its descriptor, made when asked for */
-  struct mp_conn conn;   /* kind MP_TYPE_FD */
-  uint64_t limit;        /* the same: bytes of the longest message taken */
+  int fd;         /* a descriptor made when asked for; -1 */
+  unsigned modes; /* conn: MP_PIPE_READABLE, ... */
+  union {
+    struct {
+      struct mp_ready ready; /* pipe: its descriptor, made when asked for */
+      struct mp_conn conn;   /* kind MP_TYPE_FD */
+      uint64_t limit;        /* the same: bytes of the longest message taken */
+    };
+    struct mp_cell cell; /* value, array: what we know of it */
+  };
 };
 /* In modes of a connection: what comes may hold functions. */
 #define LMP_TRUSTED 4u
 #define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
+#define LMP_BOX_CELL (LMP_BOX_SMALL + sizeof(struct mp_cell))
 
 LMP_LOCAL extern const char lmp_box_mark;
 
@@ -152,6 +158,11 @@ LMP_LOCAL extern const luaL_Reg lmp_proc_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_cell_functions[];
+
+/* lmp_cell.c -- what values and arrays can do needs no Lua half. */
+LMP_LOCAL void lmp_cell_types(lua_State *L);
+
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
