@@ -22,6 +22,10 @@ local expected = {
     "the watcher saw worker end with exit code 7\n",
     "the same process:\ttrue\n",
   } },
+  shared_array = {
+    { "^78498 primes up to 1000000, the largest is 999983\n$" },
+    { arg = "100", "^25 primes up to 100, the largest is 97\n$" },
+  },
   event_loop = { { "sum 55; the timer ran meanwhile: true\n" } },
   shared_memory = { {
     "the sum here: 100\n", "the sum in Python: 100\n",

@@ -459,8 +459,6 @@ function SharedMemory:unlink() end
 ---@return integer? errno EEXIST (17), ENOENT (2), EACCES (13), EINVAL (22), ...
 function mp.shared_memory.SharedMemory(options) end
 
----@alias mp.Typecode "b"|"B"|"h"|"H"|"i"|"I"|"l"|"L"|"q"|"Q"|"f"|"d"|"?"|"c"
-
 --- The bytes of a block, mapped into this process; `#buf` is their number.
 --- Offsets are byte distances, from 0; what does not lie in the block raises.
 --- An aligned number is read and written whole; all else wants a lock.
@@ -573,6 +571,123 @@ function mp.Lock() end
 
 ---@return mp.RLock
 function mp.RLock() end
+-- Shared values -----------------------------------------------------------
+
+--- b B h H i I l L q Q (char, short, int, long, long long; capital: unsigned),
+--- f d (float, double), ? (boolean), c (a byte, as a string).  A number of L or
+--- Q from 2^63 on is read as the integer of the same bits, as string.unpack
+--- does, and written as a float.
+---@alias mp.Typecode
+---| "b" | "B" | "h" | "H" | "i" | "I" | "l" | "L" | "q" | "Q"
+---| "f" | "d" | "?" | "c"
+
+---@class mp.CellOptions
+---@field lock? boolean|mp.Lock|mp.RLock default: an RLock of its own; false:
+--- none
+
+--- One number, boolean, byte or struct in shared memory.  Travels through any
+--- message by reference.  A store that does not fit the typecode raises and
+--- changes nothing.  A load or store of `value` is one step that nobody sees
+--- half of; it takes no lock.
+--- `<close>` lets go of this handle.
+---@class mp.Value
+---@field value any of a struct: a table of all fields; what is set is the
+--- whole, fields left out are zero
+---@field [string] any a struct's fields
+local Value = {}
+
+--- The lock that belongs to it, an RLock unless another was given.  Raises
+--- when it was made without.
+---@return mp.RLock|mp.Lock
+function Value:get_lock() end
+
+--- Atomically add.  Raises when the sum does not fit; nothing is done then.
+---@param n number
+---@return number old
+function Value:add(n) end
+
+--- Atomically set.
+---@param value any
+---@return any old
+function Value:exchange(value) end
+
+--- Atomically set to `new` if it is `old`.  Floats are compared as numbers.
+---@param old any
+---@param new any
+---@return boolean done
+---@return any seen what was there
+function Value:compare_exchange(old, new) end
+
+---@param typecode mp.Typecode|mp.Struct
+---@param initial? any default: zero
+---@param options? mp.CellOptions
+---@return mp.Value
+function mp.Value(typecode, initial, options) end
+
+--- A Value without a lock.
+---@param typecode mp.Typecode|mp.Struct
+---@param initial? any
+---@return mp.Value
+function mp.RawValue(typecode, initial) end
+
+--- A fixed number of them.  `a[i]` counts from 1 and is nil beyond the end;
+--- to set there raises.  `#a`, `ipairs` and `pairs` work.  An element is never
+--- seen half written; of what is done in bulk others may see a part.
+--- Of structs `a[i]` is a view with the fields, which keeps the array alive;
+--- `a[i] = {x = 1}` sets the whole element.
+---@class mp.Array
+---@field value string of an array of c: the bytes up to the first NUL; what is
+--- set is followed by a NUL if there is room
+---@field raw string of an array of c: all bytes
+---@field [integer] any
+---@operator len: integer
+local Array = {}
+
+---@return mp.RLock|mp.Lock
+function Array:get_lock() end
+
+--- Elements i to j, as string.sub counts.  Structs are tables; of an array of
+--- c it is a string.
+---@param i? integer default 1
+---@param j? integer default -1
+---@return any[]|string
+function Array:slice(i, j) end
+
+--- Set the elements from i on (-1: the last).  Raises, and has changed nothing,
+--- when something does not fit.
+---@param i integer
+---@param values any[]|string a list, or packed as in memory (string.pack)
+function Array:assign(i, values) end
+
+--- Set elements i to j, as string.sub counts, to one value.
+---@param value any
+---@param i? integer default 1
+---@param j? integer default -1
+function Array:fill(value, i, j) end
+
+--- The bytes of all elements, as in memory (string.unpack).
+---@return string
+function Array:tostring() end
+
+---@param typecode mp.Typecode|mp.Struct
+---@param init integer|any[]|string how many, all zero; or a list; of c a string
+---@param options? mp.CellOptions
+---@return mp.Array
+function mp.Array(typecode, init, options) end
+
+--- An Array without a lock.
+---@param typecode mp.Typecode|mp.Struct
+---@param init integer|any[]|string
+---@return mp.Array
+function mp.RawArray(typecode, init) end
+
+--- Fields in place of a typecode, laid out as C does.
+---@class mp.Struct
+
+--- A value of it is a table: by the fields' names, or in their order.
+---@param fields table[] {name, typecode}, or {name, "c", length} for a string
+---@return mp.Struct
+function mp.Struct(fields) end
 
 -- Events ------------------------------------------------------------------
 

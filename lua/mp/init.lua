@@ -1,7 +1,8 @@
 --- The public table of luamp: processes as first-class values.
 -- What a name does is said where it is made: proc.lua (processes),
--- context.lua (start methods), connection.lua (pipes), queue.lua, wait.lua,
--- codec.lua.
+-- context.lua (start methods), connection.lua (pipes), queue.lua, cell.lua
+-- (shared values), wait.lua, codec.lua.
+local cell = require "mp.cell"
 local codec = require "mp.codec"
 local connection = require "mp.connection"
 local context = require "mp.context"
@@ -40,6 +41,11 @@ local mp = {
   Lock = mutex.Lock,
   RLock = mutex.RLock,
   Event = event.Event,
+  Value = cell.Value,
+  Array = cell.Array,
+  RawValue = cell.RawValue,
+  RawArray = cell.RawArray,
+  Struct = cell.Struct,
 
   encode = codec.encode,
   decode = codec.decode,

@@ -135,6 +135,7 @@ int luaopen_mp_core(lua_State *L) {
   lmp_block_types(L);
   lmp_listen_types(L);
   lmp_mutex_types(L);
+  lmp_cell_types(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, lmp_proc_functions, 0);
   luaL_setfuncs(L, lmp_start_functions, 0);
@@ -147,5 +148,6 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_listen_functions, 0);
   luaL_setfuncs(L, lmp_mutex_functions, 0);
   luaL_setfuncs(L, lmp_event_functions, 0);
+  luaL_setfuncs(L, lmp_cell_functions, 0);
   return 1;
 }

@@ -84,16 +84,22 @@ struct lmp_box {
   uint64_t serial;     /* which life of the object `held` names */
   uint32_t generation; /* of the process that holds it */
   enum mp_type kind;
-  int fd;                /* a descriptor made when asked for; -1 */
-  unsigned modes;        /* conn: MP_PIPE_READABLE, ... */
-  struct mp_ready ready; /* pipe: its descriptor, made when asked for */
-  struct mp_conn conn;   /* kind MP_TYPE_FD */
-  uint64_t limit;        /* the same: bytes of the longest message taken */
+  int fd;         /* a descriptor made when asked for; -1 */
+  unsigned modes; /* conn: MP_PIPE_READABLE, ... */
+  union {
+    struct {
+      struct mp_ready ready; /* pipe: its descriptor, made when asked for */
+      struct mp_conn conn;   /* kind MP_TYPE_FD */
+      uint64_t limit;        /* the same: bytes of the longest message taken */
+    };
+    struct mp_cell cell; /* value, array: what we know of it */
+  };
 };
 /* In modes of a connection: what comes may hold functions. */
 #define LMP_TRUSTED 4u
 #define LMP_BOX_VALUES 4 /* of a process */
 #define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
+#define LMP_BOX_CELL (LMP_BOX_SMALL + sizeof(struct mp_cell))
 
 LMP_LOCAL extern const char lmp_box_mark;
 
@@ -125,16 +131,6 @@ LMP_LOCAL int lmp_block_receive(lua_State *L, int idx);
 /* It is to be named in a message; raises when it was closed. */
 LMP_LOCAL int lmp_block_send(lua_State *L, int idx);
 
-/* lmp_code.c -- numbers of C by their typecode: b B h H i I l L q Q f d ? c
- *
- * Bytes may lie anywhere; each is written and read with one access. */
-LMP_LOCAL unsigned lmp_code_size(int code); /* 0: no typecode */
-/* The typecode at idx, a string; raises when it is none. */
-LMP_LOCAL int lmp_code_check(lua_State *L, int idx);
-LMP_LOCAL void lmp_code_push(lua_State *L, int code, const void *from);
-/* Raises, with nothing written, unless the value at idx fits. */
-LMP_LOCAL void lmp_code_store(lua_State *L, int idx, int code, void *to);
-
 /* lmp.c -- errors, options, time */
 
 /* Tell the collector of memory that it does not see, in KiB. */
@@ -165,6 +161,11 @@ LMP_LOCAL extern const luaL_Reg lmp_start_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_cell_functions[];
+
+/* lmp_cell.c -- what values and arrays can do needs no Lua half. */
+LMP_LOCAL void lmp_cell_types(lua_State *L);
+
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 

@@ -4,7 +4,7 @@
  * which owns the hold on the block.  So a buffer that somebody still has goes
  * on when the box is collected, and `close` ends it.
  */
-#include "lmp.h"
+#include "lmp_num.h"
 
 #include <string.h>
 
@@ -50,23 +50,47 @@ static char *place(lua_State *L, struct mp_map *m, int idx, uint64_t n) {
   return m->at + off;
 }
 
+static char check_code(lua_State *L, int idx) {
+  char code = lmp_num_code(L, idx);
+
+  luaL_argcheck(L, code != 0, idx, "not a typecode (one of " MP_CODES ")");
+  return code;
+}
+
+static int is_aligned(const char *at, char code) {
+  return (uintptr_t)at % mp_num_size(code) == 0;
+}
+
 /* buf:get(typecode, offset) -> value */
 static int lmp_block_get(lua_State *L) {
   struct mp_map *m = check_buffer(L);
-  int code = lmp_code_check(L, 2);
+  char code = check_code(L, 2);
+  const char *at = place(L, m, 3, mp_num_size(code));
+  uint64_t copy;
 
-  lmp_code_push(L, code, place(L, m, 3, lmp_code_size(code)));
+  if (!is_aligned(at, code))
+    at = memcpy(&copy, at, mp_num_size(code));
+  lmp_num_push(L, code, mp_num_load(code, at));
   return 1;
 }
 
 /* buf:set(typecode, offset, value) */
 static int lmp_block_set(lua_State *L) {
   struct mp_map *m = check_buffer(L);
-  int code = lmp_code_check(L, 2);
-  char *to = place(L, m, 3, lmp_code_size(code));
+  char code = check_code(L, 2);
+  char *at = place(L, m, 3, mp_num_size(code));
+  union mp_num v;
+  uint64_t copy;
 
   luaL_checkany(L, 4);
-  lmp_code_store(L, 4, code, to);
+  if (!lmp_num_test(L, 4, code, &v))
+    return lmp_num_misfit(L, 4, code, "set", 0);
+  if (is_aligned(at, code)) {
+    mp_num_store(code, at, v);
+  } else {
+    mp_num_store(code, &copy, v);
+    memcpy(at, &copy, mp_num_size(code));
+  }
   return 0;
 }
 

@@ -13,7 +13,8 @@ static char cache_key; /* registry: name of the object -> box */
 const char lmp_box_mark = 0;
 
 /* The kinds; an end of a pipe and a descriptor are one type to a script.  The
- * module has the methods; it is loaded when the first such object arrives. */
+ * module has the methods; it is loaded when the first such object arrives.
+ * NULL: they are all in C. */
 static const struct {
   const char *name;
   const char *noun;
@@ -29,10 +30,26 @@ static const struct {
     [MP_TYPE_RLOCK] = {"mp.RLock", "lock", "mp.mutex"},
     [MP_TYPE_EVENT] = {"mp.Event", "event", "mp.event"},
     [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory", "mp.shared_memory"},
+    [MP_TYPE_VALUE] = {"mp.Value", "value", NULL},
+    [MP_TYPE_ARRAY] = {"mp.Array", "array", NULL},
 };
 
 static int is_conn(enum mp_type kind) {
   return kind == MP_TYPE_PIPE || kind == MP_TYPE_FD;
+}
+
+static int is_cell(enum mp_type kind) {
+  return kind == MP_TYPE_VALUE || kind == MP_TYPE_ARRAY;
+}
+
+static size_t size_of(enum mp_type kind) {
+  if (is_conn(kind))
+    return sizeof(struct lmp_box);
+  return is_cell(kind) ? LMP_BOX_CELL : LMP_BOX_SMALL;
+}
+
+static int values_of(enum mp_type kind) {
+  return kind == MP_TYPE_PROC ? LMP_BOX_VALUES : is_cell(kind);
 }
 
 void lmp_box_close(struct lmp_box *b) {
@@ -85,9 +102,7 @@ void lmp_box_types(lua_State *L) {
 }
 
 struct lmp_box *lmp_box_new(lua_State *L, enum mp_type kind) {
-  size_t size = is_conn(kind) ? sizeof(struct lmp_box) : LMP_BOX_SMALL;
-  struct lmp_box *b =
-      lua_newuserdatauv(L, size, kind == MP_TYPE_PROC ? LMP_BOX_VALUES : 0);
+  struct lmp_box *b = lua_newuserdatauv(L, size_of(kind), values_of(kind));
 
   b->mark = &lmp_box_mark;
   b->held = MP_REF_EMPTY;
@@ -203,6 +218,8 @@ static void push_new(lua_State *L, mp_ref name) {
     lmp_raise(L, rc, "receive an mp object");
   if (b->kind == MP_TYPE_PIPE)
     b->modes = mp_pipe_modes(b->held);
+  if (is_cell(b->kind))
+    mp_cell_view(b->held, &b->cell);
   lmp_box_settle(L, -1);
 }
 

@@ -301,6 +301,81 @@ int mp_block_name(mp_ref ref, char name[MP_BLOCK_NAME_MAX + 1]);
  * another block's by now. */
 int mp_block_unlink(mp_ref ref);
 
+/* num.c -- owns typecodes: numbers of C's types in shared memory
+ *
+ * The letters are those of Python's array and ctypes: b B h H i I l L q Q
+ * (char, short, int, long, long long; capital: unsigned), f d, ? (a bool, one
+ * byte), c (a byte).  No operation on an element ever tears it, whoever else
+ * is at it and whoever dies, as long as it is aligned to its size.
+ */
+#define MP_CODES "bBhHiIlLqQfd?c"
+
+union mp_num {
+  int64_t i;  /* b h i l q; what is added to any integer */
+  uint64_t u; /* B H I L Q ? c */
+  double d;   /* f d */
+};
+
+/* Bytes of one; 0: no typecode. */
+size_t mp_num_size(char code);
+/* 0 for what only a double can hold (infinities fit). */
+int mp_num_fits_float(double d);
+union mp_num mp_num_load(char code, const void *at);
+void mp_num_store(char code, void *at, union mp_num v);
+/* Atomically, all of them in one order.  add: -ERANGE, and nothing is done,
+ * when the sum does not fit; -EINVAL for ? and c.  compare_exchange: 1 when
+ * `old` was there, else 0; what was there through *found. */
+int mp_num_add(char code, void *at, union mp_num n, union mp_num *old);
+union mp_num mp_num_exchange(char code, void *at, union mp_num v);
+int mp_num_compare_exchange(char code, void *at, union mp_num old,
+                            union mp_num v, union mp_num *found);
+/* Whole elements, from and to shared memory (`at`): each for itself untorn,
+ * all of them not. */
+void mp_num_read(void *to, const void *at, size_t len);
+void mp_num_write(void *at, const void *from, size_t len);
+void mp_num_fill(void *at, const void *element, size_t size, uint64_t n);
+
+/* cell.c -- owns shared values and arrays
+ *
+ * A cell's data is 64-byte aligned, and each element as C aligns it.  The
+ * memory is there from the beginning: want of it is an error of mp_cell_open
+ * (-ENOMEM, -ENOSPC, -EFBIG), never a signal later.  All of it is zero then.
+ */
+#define MP_STRUCT 'S'    /* in place of a typecode */
+#define MP_FIELD_NAME 47 /* bytes of a field's name */
+#define MP_FIELDS_MAX 1024
+
+struct mp_field {
+  char name[MP_FIELD_NAME + 1];
+  uint64_t offset; /* bytes from the struct's begin */
+  uint32_t count;  /* 1, or the length of an array of c */
+  char code;       /* a typecode */
+  char pad[3];
+};
+
+enum { MP_CELL_RAW = 1 }; /* it has no lock */
+
+/* What a process knows of a cell; holds while it holds the cell. */
+struct mp_cell {
+  void *data;
+  uint64_t n;    /* elements; of a value 1 */
+  uint64_t size; /* bytes of an element; to be given for a struct only */
+  char code;
+  unsigned flags;
+  unsigned nfields; /* of a struct */
+  const struct mp_field *fields;
+  mp_ref lock; /* a name; MP_REF_EMPTY: made when first asked for, or none */
+};
+
+/* Fill in the offsets, as C lays a struct out; its size, or -EINVAL. */
+int64_t mp_struct_layout(struct mp_field *fields, unsigned n);
+/* MP_TYPE_VALUE or MP_TYPE_ARRAY, like `what` (its data is not looked at). */
+int mp_cell_open(mp_ref *held, enum mp_type type, const struct mp_cell *what);
+void mp_cell_view(mp_ref cell, struct mp_cell *view);
+/* The lock that belongs to it: a borrowed name, alive as long as the cell;
+ * MP_REF_EMPTY for a raw one. */
+int mp_cell_lock(mp_ref cell, mp_ref *lock);
+
 /* proc.c, end.c -- own processes as values: record; status, signals, waiting */
 
 enum { MP_PROC_DAEMON = 1 };

@@ -12,6 +12,7 @@
  */
 #include "mp.h"
 
+#include "cell.h"
 #include "family.h"
 #include "fault.h"
 #include "fifo.h"
@@ -363,6 +364,9 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
     return mp__fifo_step(t, mp__off(o));
   case MP_TYPE_BLOCK:
     return mp__block_step(t, (struct mp__block *)(void *)o);
+  case MP_TYPE_VALUE:
+  case MP_TYPE_ARRAY:
+    return mp__cell_step(t, mp__off(o));
   default:
     return 0;
   }

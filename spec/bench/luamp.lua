@@ -328,5 +328,105 @@ function workload.shared_memory_copy()
   return 2 * 64 * n / took
 end
 
+-- shared values --------------------------------------------------------------
+
+local function arrive(gate, run, ...)
+  gate:add(1)
+  while gate.value < 2 do end
+  return run(...)
+end
+
+--- Seconds until both of two processes have done run(...).
+local function beside(run, ...)
+  local gate = mp.RawValue("i")
+  local p = mp.Process(arrive, gate, run, ...)
+  p:start()
+  arrive(gate, now)
+  local begin = now()
+  run(...)
+  p:join()
+  return now() - begin
+end
+
+local function increment(v, n)
+  for _ = 1, n do
+    local lock = v:get_lock()
+    lock:acquire()
+    v.value = v.value + 1
+    lock:release()
+  end
+end
+
+function workload.value_increment()
+  local n = count(1000000)
+  local v = mp.Value("q")
+  local took = beside(increment, v, n)
+  assert(v.value == 2 * n)
+  return 2 * n / took
+end
+
+function workload.value_increment_1()
+  local n = count(2000000)
+  local v = mp.Value("q")
+  local begin = now()
+  increment(v, n)
+  local took = now() - begin
+  assert(v.value == n)
+  return n / took
+end
+
+local function add_all(v, n)
+  for _ = 1, n do v:add(1) end
+end
+
+function workload.value_add()
+  local n = count(3000000)
+  local v = mp.Value("q")
+  local took = beside(add_all, v, n)
+  assert(v.value == 2 * n)
+  return 2 * n / took
+end
+
+local ELEMENTS = 1000000
+
+local function fill_elements(array)
+  local times = count(8)
+  local a = array("d", ELEMENTS)
+  local begin = now()
+  for _ = 1, times do
+    for i = 1, ELEMENTS do a[i] = 1.5 end
+  end
+  return times * ELEMENTS / (now() - begin)
+end
+
+function workload.array_fill_elem() return fill_elements(mp.Array) end
+function workload.array_fill_elem_raw() return fill_elements(mp.RawArray) end
+
+local function fill_bulk(source, times)
+  local a = mp.Array("d", ELEMENTS)
+  times = count(times)
+  local begin = now()
+  for _ = 1, times do a:assign(1, source) end
+  return times * ELEMENTS / (now() - begin)
+end
+
+function workload.array_fill_bulk()
+  local list = {}
+  for i = 1, ELEMENTS do list[i] = 1.5 end
+  return fill_bulk(list, 40)
+end
+
+function workload.array_fill_bulk_buf()
+  return fill_bulk(string.pack("d", 1.5):rep(ELEMENTS), 400)
+end
+
+function workload.array_slice()
+  local a = mp.Array("d", ELEMENTS)
+  local times = count(20)
+  local begin = now()
+  for _ = 1, times do a:slice() end
+  return times * ELEMENTS / (now() - begin)
+end
+
 local run = workload[name] or error("no such workload: " .. tostring(name))
 print(string.format("%.6g", run()))

@@ -397,6 +397,16 @@ def array_fill_bulk(kind):
     return times * len(a) / (now() - begin)
 
 
+@workload("array_slice")
+def array_slice():
+    times = count(10)
+    a = mp.Array("d", 1000000)
+    begin = now()
+    for _ in range(times):
+        a[:]
+    return times * len(a) / (now() - begin)
+
+
 @workload("shared_memory", None)
 @workload("shared_memory_touched", b"x" * MIB)
 def shared_memory(data):

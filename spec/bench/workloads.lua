@@ -133,14 +133,16 @@ add{name = "barrier_2", todo = true, aims = {least = 150e3}}
 
 -- shared values --------------------------------------------------------------
 
-add{name = "value_increment", todo = true}
-add{name = "value_increment_1", todo = true}
-add{name = "value_add", todo = true, sides = "luamp floor calls",
-  aims = {least = 6e6}}
-add{name = "array_fill_elem", todo = true, aims = {least = 8e6}}
-add{name = "array_fill_elem_raw", todo = true, sides = "luamp python"}
-add{name = "array_fill_bulk", todo = true, aims = {least = 60e6}}
-add{name = "array_fill_bulk_buf", todo = true}
+add{name = "value_increment"}
+add{name = "value_increment_1"}
+add{name = "value_add", sides = "luamp floor calls",
+  goals = {least = 5e6}, aims = {least = 6e6}}
+add{name = "array_fill_elem", aims = {least = 8e6}}
+add{name = "array_fill_elem_raw", sides = "luamp python"}
+add{name = "array_fill_bulk", goals = {least = 20e6}, aims = {least = 60e6}}
+add{name = "array_fill_bulk_buf"}
+add{name = "array_slice", sides = "luamp python",
+  goals = {least = 20e6}, aims = {least = 60e6}}
 -- The C program's block has no memory that is sure to be there.
 add{name = "shared_memory", goals = {python = 1}, aims = {least = 70e3}}
 add{name = "shared_memory_touched"}

@@ -19,6 +19,7 @@
 #define CHECK_H
 
 #include "arena.h"
+#include "cell.h"
 #include "family.h"
 #include "fifo.h"
 #include "sys.h"
@@ -409,6 +410,7 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   const struct mp__parcel *p = mp__at(o->off);
   const struct check_pipe *pipe = mp__at(o->off);
   const struct mp__fifo *fifo = mp__at(o->off);
+  const struct mp__cell *cell = mp__at(o->off);
   uint64_t i;
 
   if (obj->bell.fd)
@@ -447,6 +449,11 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
     break;
   case MP_TYPE_EVENT:
     (void)check_own(c, o->off, "event");
+    break;
+  case MP_TYPE_VALUE:
+  case MP_TYPE_ARRAY:
+    if (check_own(c, o->off, "cell") && cell->lock)
+      check_hold(c, cell->lock, "a cell");
     break;
   default:
     CHECK_BAD(c, "object %llu: type %llu", (check_ull)o->off,

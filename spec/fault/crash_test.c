@@ -126,6 +126,16 @@ static void blocks(void) {
   }
 }
 
+static void cells(void) {
+  struct mp_cell what = {.code = 'd', .n = 100};
+  mp_ref x, lock;
+
+  if (mp_cell_open(&x, MP_TYPE_ARRAY, &what) < 0)
+    return;
+  (void)mp_cell_lock(x, &lock);
+  mp_ref_close(&x);
+}
+
 /* A child that runs, and one that is killed; 1 if one did not as it ought. */
 static int child(enum mp_method how) {
   int bad = 0, code = 0;
@@ -154,6 +164,7 @@ static int scenario(void) {
   messages();
   descriptors();
   blocks();
+  cells();
   bad |= child(MP_FORK);
   bad |= child(MP_SPAWN);
   bad |= child(MP_FORKSERVER);

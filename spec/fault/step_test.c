@@ -888,6 +888,50 @@ static void look_full_vault(void) {
 
 STEPPED(share_in_a_full_vault, prepare_full_vault, share_fd, look_full_vault)
 
+/* Values and arrays */
+
+static void make_cells(void) {
+  struct mp_cell value = {.code = 'i', .n = 1, .lock = holds[0]};
+  struct mp_cell array = {.code = 'd', .n = 30};
+  mp_ref v, w;
+
+  if (mp_cell_open(&v, MP_TYPE_VALUE, &value) < 0)
+    return;
+  if (mp_cell_open(&w, MP_TYPE_ARRAY, &array) == 0)
+    mp_ref_close(&w);
+  mp_ref_close(&v);
+}
+
+static void prepare_lock(void) {
+  REQUIRE(mp_mutex_open(&holds[0], 0) == 0);
+  nholds = 1;
+}
+
+STEPPED(make_and_drop_a_value_and_an_array, prepare_lock, make_cells, NULL)
+
+static void prepare_value(void) {
+  struct mp_cell value = {.code = 'i', .n = 1};
+
+  REQUIRE(mp_cell_open(&holds[0], MP_TYPE_VALUE, &value) == 0);
+  nholds = 1;
+}
+
+static void ask_for_lock(void) {
+  mp_ref lock;
+
+  (void)mp_cell_lock(holds[0], &lock);
+}
+
+static void look_lock(void) {
+  mp_ref lock;
+
+  CHECK_EQ(mp_cell_lock(holds[0], &lock), 0);
+  CHECK_EQ(mp_ref_type(lock), MP_TYPE_RLOCK);
+  CHECK_EQ(mp_mutex_locked(lock), 0);
+}
+
+STEPPED(ask_for_the_lock_of_a_value, prepare_value, ask_for_lock, look_lock)
+
 static int nothing(void *arg) {
   (void)arg;
   return 0;
