@@ -7,8 +7,7 @@ static mp_ref q; /* the queue of the test */
 
 static void opened(enum mp_type type, uint32_t max, struct check_use *use) {
   REQUIRE(mp_enter() == 0);
-  if (use)
-    CHECK(check_arena("at first", use));
+  CHECK(check_arena("at first", use));
   REQUIRE(mp_queue_open(&q, type, max) == 0);
 }
 
@@ -177,9 +176,8 @@ static void many(int threads, uint32_t max, unsigned producers,
   uint32_t n, sum = 0;
   unsigned i;
 
-  opened(MP_TYPE_QUEUE, max, NULL);
+  opened(MP_TYPE_QUEUE, max, &use);
   REQUIRE(mp_queue_open(&results, MP_TYPE_SIMPLE, 0) == 0);
-  CHECK(check_arena("before", &use));
   for (i = 0; i < consumers; i++)
     crew_start(&takers, consume, NULL);
   for (i = 0; i < producers; i++)
@@ -193,9 +191,7 @@ static void many(int threads, uint32_t max, unsigned producers,
     sum += n;
   CHECK_EQ(sum, producers * EACH);
   mp_ref_close(&results);
-  mp_ref_close(&q);
-  CHECK(check_arena("after", NULL));
-  check_leave();
+  closed(&use);
 }
 
 TWICE(one_to_one) {
@@ -221,28 +217,28 @@ static int close_soon(void *arg) {
 
 TWICE(a_close_wakes_who_waits_for_an_item) {
   struct crew crew = {.threads = threads};
+  struct check_use use;
   char byte;
 
-  opened(MP_TYPE_QUEUE, 0, NULL);
+  opened(MP_TYPE_QUEUE, 0, &use);
   crew_start(&crew, close_soon, NULL);
   CHECK_EQ(get_bytes(q, &byte, 1, in_ms(5000)), -MP_ECLOSED);
   crew_join(&crew);
-  mp_ref_close(&q);
-  check_leave();
+  closed(&use);
 }
 
 TWICE(a_close_wakes_who_waits_for_room) {
   struct crew crew = {.threads = threads};
+  struct check_use use;
   char byte;
 
-  opened(MP_TYPE_QUEUE, 1, NULL);
+  opened(MP_TYPE_QUEUE, 1, &use);
   CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
   crew_start(&crew, close_soon, NULL);
   CHECK_EQ(put_bytes(q, "y", 1, in_ms(5000)), -MP_ECLOSED);
   CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
   crew_join(&crew);
-  mp_ref_close(&q);
-  check_leave();
+  closed(&use);
 }
 
 TEST(a_million_queues_leave_the_memory_where_it_was) {
