@@ -206,6 +206,153 @@ describe("queue:", function()
     end)
   end)
 
+  describe("descriptors:", function()
+    local function is_readable(fd)
+      return #mp.wait({ fd }, 0) == 1
+    end
+
+    each_kind("tells an event loop", function(q)
+      local fd = q:fileno()
+      assert.equal(fd, q:fileno())
+      assert.equal(fd, q:getfd())
+      assert.equal(fd, q:pollfd())
+      assert.equal("r", q:events())
+      assert.is_nil(q:timeout())
+      for _ = 1, 3 do
+        assert.is_false(is_readable(fd))
+        assert.is_false(q:dirty())
+        q:put(1)
+        q:put(2)
+        assert.is_true(is_readable(fd))
+        assert.is_true(q:dirty())
+        q:get()
+        assert.is_true(is_readable(fd))
+        q:get()
+      end
+      assert.is_false(is_readable(fd))
+      q:close()
+      assert.is_true(is_readable(fd))
+      q:get()
+      assert.is_true(is_readable(fd))
+    end)
+
+    it("wait takes queues beside other things", function()
+      local q, r, reader, writer = mp.Queue(), mp.SimpleQueue(), mp.Pipe(false)
+      local list = { q, reader, r }
+      assert.same({}, mp.wait(list, 0))
+      r:put(1)
+      assert.same({ r }, mp.wait(list))
+      writer:send(1)
+      q:close()
+      assert.same({ q, reader, r }, mp.wait(list))
+      r:get()
+      reader:recv()
+      assert.same({ q }, mp.wait(list))
+      reader:close()
+      writer:close()
+    end)
+
+    it("an item that another took makes nothing ready", function()
+      local q, done = mp.Queue(), mp.SimpleQueue()
+      q:fileno()
+      start(mp.get_context("fork"), function()
+        q:put(1)
+        done:put((q:get()))
+      end)
+      assert.equal(1, done:get(LONG))
+      assert.same({}, mp.wait({ q }, 0.05))
+    end)
+
+    each_method("a waiter hears of an item", function(ctx)
+      local q, back = ctx.Queue(), ctx.Queue()
+      for i = 1, 3 do
+        start(ctx, function(from, to)
+          local n = 0
+          while true do
+            require "mp".wait { from }
+            local v, why = from:get_nowait()
+            if why == "closed" then break end
+            n = n + (v or 0)
+          end
+          to:put(n)
+        end, q, back)
+        q:put(i)
+      end
+      for i = 4, 100 do q:put(i) end
+      q:close()
+      local sum = 0
+      for _ = 1, 3 do sum = sum + back:get(LONG) end
+      assert.equal(5050, sum)
+    end)
+  end)
+
+  describe("what it costs:", function()
+    it("no system call when nobody waits", function()
+      helper.with_dir(function(dir)
+        helper.output([[
+          local simple, joinable = mp.SimpleQueue(), mp.JoinableQueue(10)
+          local plain = mp.Queue()
+          local function round(n)
+            for i = 1, n do
+              simple:put { id = i, name = "abc", value = 3.14 }
+              simple:get()
+              joinable:put(i)
+              joinable:get()
+              joinable:task_done()
+              plain:put_nowait("x")
+              plain:qsize()
+              plain:get(1)
+            end
+          end
+          round(10000) -- the segments have their size then
+          io.stderr:write("begin")
+          round(10000)
+          io.stderr:write("end")
+        ]], { before = "strace -f -o " .. dir .. "/trace" })
+        local between = helper.slurp(dir .. "/trace"):match(
+          '"begin", 5%) *= 5\n(.*)%f[^\n]%d+ +write%(2, "end"')
+        for line in between:gmatch("[^\n]+") do
+          -- the collector's
+          assert.truthy(line:find("^%d+ +brk%(") or line:find("munmap"), line)
+        end
+      end)
+    end)
+
+    it("queues that are dropped leave nothing", function()
+      helper.slow(60)
+      helper.output [[
+        local core = require "mp.core"
+        local function used()
+          local file <close> = io.open("/proc/self/smaps")
+          local kib, inside = 0, false
+          for line in file:lines() do
+            if line:find("^%x+%-%x+ ") then
+              inside = line:find("memfd:luamp", 1, true)
+            elseif inside then
+              kib = kib + (line:match("^Rss: +(%d+)") or 0)
+            end
+          end
+          return kib
+        end
+        local function round(n)
+          for i = 1, n do
+            local q = mp.Queue()
+            if i % 10 == 0 then q:put(i) end
+            if i % 100 == 0 then q:put(q) end -- a cycle, until it is taken
+            if i % 100 == 0 then q:get() q:get() end
+          end
+          collectgarbage()
+          collectgarbage()
+        end
+        round(20000)
+        local before = used()
+        assert(before > 0)
+        round(1000000)
+        assert(used() <= before + 64, used() .. " KiB, was " .. before)
+      ]]
+    end)
+  end)
+
   describe("JoinableQueue", function()
     local TOO_MANY = "task_done() called too many times"
 

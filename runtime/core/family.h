@@ -187,6 +187,7 @@ void mp__vault_replay(void);
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
 void mp__bell_ring_held(struct mp__bell *b);     /* the big lock is held */
+void mp__bell_ring_again(struct mp__bell *b);    /* the same */
 void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
 
 /* parcel.c */
@@ -205,6 +206,10 @@ void mp__out_copy(void *to, const struct mp_out *out);
 int mp__pipe_step(struct mp__txn *t, uint64_t off);
 void mp__pipe_gone(uint64_t name);
 struct mp__bell *mp__pipe_bell(mp_ref end);
+/* One who held it has died: ring what it may not have come to ring.  The big
+ * lock is held. */
+void mp__pipe_died(uint64_t name);
+void mp__fifo_died(uint64_t name);
 
 /* block.c */
 struct mp__block {

@@ -167,6 +167,10 @@ void mp_queue_rearm(mp_ref queue, int fd) {
     mp__bell_ring(bell);
 }
 
+void mp__fifo_died(uint64_t name) {
+  mp__queue_died(&fifo_of(name)->q);
+}
+
 int mp__fifo_step(struct mp__txn *t, uint64_t off) {
   struct mp__fifo *f = mp__at(off);
 

@@ -167,6 +167,11 @@ void mp__pipe_gone(uint64_t name) {
   mp__queue_wake_all(&p->q[1]);
 }
 
+void mp__pipe_died(uint64_t name) {
+  mp__queue_died(&pipe_of(name)->q[0]);
+  mp__queue_died(&pipe_of(name)->q[1]);
+}
+
 int mp__pipe_step(struct mp__txn *t, uint64_t off) {
   struct mp__pipe *p = mp__at(off);
 

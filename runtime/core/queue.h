@@ -75,6 +75,8 @@ void mp__queue_shut(struct mp__queue *q);
 /* Give memory back, a step a transaction; 0 when nothing is left. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
 void mp__queue_wake_all(struct mp__queue *q); /* the big lock is held */
+/* A member that held it has died; the same. */
+void mp__queue_died(struct mp__queue *q);
 
 static inline int mp__queue_empty(const struct mp__queue *q) {
   return mp__load64_seq(&q->put) >> 32 == mp__load64_seq(&q->get) >> 32;

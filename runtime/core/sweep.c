@@ -41,6 +41,21 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s) {
   mp__unref(t, MP__SLOT_REF(s));
 }
 
+static void holder_died(uint64_t name) {
+  switch (mp_ref_type(name)) {
+  case MP_TYPE_PIPE:
+    mp__pipe_died(name);
+    break;
+  case MP_TYPE_QUEUE:
+  case MP_TYPE_JOINABLE:
+  case MP_TYPE_SIMPLE:
+    mp__fifo_died(name);
+    break;
+  default:
+    break;
+  }
+}
+
 /* Let go of the last entries of a ledger, as many as fit a transaction well;
  * 0 when there are none.  The owner is dead, or was never born. */
 int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
@@ -50,6 +65,7 @@ int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
 
   for (; i > 1 && n < LEDGER_STEP; i--)
     if (!(e[i - 1] & MP__ENTRY_FREE) && e[i - 1]) {
+      holder_died(e[i - 1]);
       mp__unref(t, e[i - 1]);
       n++;
     }

@@ -6,16 +6,14 @@ static mp_ref gate;
 
 static void opened(struct check_use *use) {
   REQUIRE(mp_enter() == 0);
-  if (use)
-    CHECK(check_arena("at first", use));
+  CHECK(check_arena("at first", use));
   REQUIRE(mp_queue_open(&q, MP_TYPE_JOINABLE, 0) == 0);
 }
 
 static void closed(const struct check_use *use) {
   CHECK(check_arena("before the end", NULL));
   mp_ref_close(&q);
-  if (use)
-    CHECK(check_same("in the end", use));
+  CHECK(check_same("in the end", use));
   check_leave();
 }
 
@@ -90,9 +88,10 @@ static int work(void *arg) {
 
 TWICE(a_join_waits_for_all_workers) {
   struct crew crew = {.threads = threads};
+  struct check_use use;
   int i, round;
 
-  opened(NULL);
+  opened(&use);
   for (i = 0; i < 3; i++)
     crew_start(&crew, work, NULL);
   for (round = 0; round < 3; round++) {
@@ -104,7 +103,7 @@ TWICE(a_join_waits_for_all_workers) {
   mp_queue_close(q);
   crew_join(&crew);
   CHECK_EQ(join_queue(MP_NOW), 0);
-  closed(NULL);
+  closed(&use);
 }
 
 /* One takes, and hands the item to us with what is to be done about it. */
@@ -119,8 +118,9 @@ static int take_and_tell(void *arg) {
 
 TWICE(another_may_tell_of_the_end) {
   struct crew crew = {.threads = threads};
+  struct check_use use;
 
-  opened(NULL);
+  opened(&use);
   REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
   CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
   crew_start(&crew, take_and_tell, NULL);
@@ -131,7 +131,7 @@ TWICE(another_may_tell_of_the_end) {
   CHECK_EQ(mp_queue_done(q), -MP_EDONE);
   CHECK_EQ(join_queue(MP_NOW), 0);
   mp_ref_close(&gate);
-  closed(NULL);
+  closed(&use);
 }
 
 /* Deaths */

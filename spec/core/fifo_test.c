@@ -7,8 +7,7 @@ static mp_ref q; /* the queue of the test */
 
 static void opened(enum mp_type type, uint32_t max, struct check_use *use) {
   REQUIRE(mp_enter() == 0);
-  if (use)
-    CHECK(check_arena("at first", use));
+  CHECK(check_arena("at first", use));
   REQUIRE(mp_queue_open(&q, type, max) == 0);
 }
 
@@ -128,6 +127,55 @@ TEST(a_descriptor_tells_of_items) {
   closed(&use);
 }
 
+/* A producer is killed when the item is in, and nobody was told. */
+static int die_before_the_ring(void *arg) {
+  struct mp__fifo *f = mp__at(MP_REF_ID(q));
+
+  f->q.bell.rung = (uint32_t)(uintptr_t)arg;
+  if (!arg)
+    f->q.bell.fd = 0; /* the put shall not see it */
+  MUST(put_bytes(q, "x", 1, MP_NOW) == 0);
+  (void)raise(SIGKILL);
+  return 1;
+}
+
+static void rung_for_the_dead(void *about_to_write) {
+  struct crew crew = {.threads = 0};
+  struct mp__fifo *f;
+  struct check_use use;
+  uint64_t bell;
+  char byte;
+  int fd;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  f = mp__at(MP_REF_ID(q));
+  fd = mp_queue_fd(q);
+  bell = f->q.bell.fd;
+  crew_start(&crew, die_before_the_ring, about_to_write);
+  while (kill(mp_proc_pid(crew.proc[0]), 0) == 0 &&
+         !mp__slot_dead(mp__slot_at(MP_REF_ID(crew.proc[0]))))
+    (void)usleep(100);
+  CHECK(!readable(fd));
+  f->q.bell.fd = bell;
+  (void)mp__scan();
+  CHECK(readable(fd));
+  CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
+  mp_queue_rearm(q, fd);
+  CHECK(!readable(fd));
+  mp_fd_close(fd);
+  CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
+  mp_ref_close(&crew.proc[0]);
+  closed(&use);
+}
+
+TEST(who_dies_before_it_rings_is_rung_for) {
+  rung_for_the_dead(NULL);
+}
+
+TEST(who_dies_in_the_ring_is_rung_for) {
+  rung_for_the_dead((void *)1);
+}
+
 /* Items say who made them, and the how-manieth. */
 
 #define EACH 3000
@@ -177,9 +225,8 @@ static void many(int threads, uint32_t max, unsigned producers,
   uint32_t n, sum = 0;
   unsigned i;
 
-  opened(MP_TYPE_QUEUE, max, NULL);
+  opened(MP_TYPE_QUEUE, max, &use);
   REQUIRE(mp_queue_open(&results, MP_TYPE_SIMPLE, 0) == 0);
-  CHECK(check_arena("before", &use));
   for (i = 0; i < consumers; i++)
     crew_start(&takers, consume, NULL);
   for (i = 0; i < producers; i++)
@@ -193,9 +240,7 @@ static void many(int threads, uint32_t max, unsigned producers,
     sum += n;
   CHECK_EQ(sum, producers * EACH);
   mp_ref_close(&results);
-  mp_ref_close(&q);
-  CHECK(check_arena("after", NULL));
-  check_leave();
+  closed(&use);
 }
 
 TWICE(one_to_one) {
@@ -221,28 +266,28 @@ static int close_soon(void *arg) {
 
 TWICE(a_close_wakes_who_waits_for_an_item) {
   struct crew crew = {.threads = threads};
+  struct check_use use;
   char byte;
 
-  opened(MP_TYPE_QUEUE, 0, NULL);
+  opened(MP_TYPE_QUEUE, 0, &use);
   crew_start(&crew, close_soon, NULL);
   CHECK_EQ(get_bytes(q, &byte, 1, in_ms(5000)), -MP_ECLOSED);
   crew_join(&crew);
-  mp_ref_close(&q);
-  check_leave();
+  closed(&use);
 }
 
 TWICE(a_close_wakes_who_waits_for_room) {
   struct crew crew = {.threads = threads};
+  struct check_use use;
   char byte;
 
-  opened(MP_TYPE_QUEUE, 1, NULL);
+  opened(MP_TYPE_QUEUE, 1, &use);
   CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
   crew_start(&crew, close_soon, NULL);
   CHECK_EQ(put_bytes(q, "y", 1, in_ms(5000)), -MP_ECLOSED);
   CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
   crew_join(&crew);
-  mp_ref_close(&q);
-  check_leave();
+  closed(&use);
 }
 
 TEST(a_million_queues_leave_the_memory_where_it_was) {

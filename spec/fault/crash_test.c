@@ -99,6 +99,60 @@ static void descriptors(void) {
     mp_ref_close(&f);
 }
 
+/* The survivor has it, too. */
+static mp_ref queue;
+
+/* One that takes what is there and ends: with the lock in its hand, or with
+ * the item. */
+static void taker(int in_the_act) {
+  struct mp__fifo *f = mp__at(MP_REF_ID(queue));
+  mp_ref p;
+  int rc;
+
+  if (mp_proc_open(&p, NULL, 0) < 0)
+    return;
+  rc = mp_proc_fork(p);
+  if (rc == 0) {
+    if (in_the_act) {
+      mp__claim_lock(f);
+      (void)mp__claim(f);
+      (void)raise(SIGKILL);
+    }
+    (void)get_bytes(queue, bytes, sizeof bytes, MP_NOW);
+    mp_exit(0);
+  }
+  if (rc > 0)
+    (void)join_until(p, MP_FOREVER);
+  mp_ref_close(&p);
+}
+
+static void queues(void) {
+  int64_t end = in_ms(2000);
+  mp_ref own;
+  int i, fd;
+
+  for (i = 0; i < 2; i++) {
+    (void)put_bytes(queue, "short", 5, end);
+    (void)put_bytes(queue, bytes, sizeof bytes, end);
+    (void)put_bytes(queue, "short", 5, end);
+    (void)get_bytes(queue, bytes, sizeof bytes, end);
+    (void)mp_queue_done(queue);
+    taker(1);
+    taker(0);
+    (void)mp_queue_join(queue, MP_NOW);
+    (void)get_bytes(queue, bytes, sizeof bytes, end);
+    (void)mp_queue_done(queue);
+  }
+  if (mp_queue_open(&own, MP_TYPE_QUEUE, 1) < 0)
+    return;
+  fd = mp_queue_fd(own);
+  (void)put_bytes(own, "ring", 4, end);
+  mp_queue_close(own);
+  mp_queue_rearm(own, fd);
+  mp_fd_close(fd);
+  mp_ref_close(&own);
+}
+
 static char block_name[40];
 
 static void name_block(void) {
@@ -163,6 +217,7 @@ static int scenario(void) {
 
   messages();
   descriptors();
+  queues();
   blocks();
   cells();
   bad |= child(MP_FORK);
@@ -213,6 +268,14 @@ static void look(void) {
   CHECK_EQ(send_bytes(b, bytes, sizeof bytes, end), 0);
   CHECK_EQ(recv_bytes(a, bytes, sizeof bytes, end), sizeof bytes);
   descriptors();
+  while (get_bytes(queue, bytes, sizeof bytes, MP_NOW) >= 0)
+    CHECK_EQ(mp_queue_done(queue), 0);
+  CHECK(mp_queue_join(queue, end) >= 0);
+  CHECK_EQ(put_bytes(queue, "end", 3, end), 0);
+  CHECK_EQ(mp_queue_join(queue, MP_NOW), -MP_ETIMEOUT);
+  CHECK_EQ(get_bytes(queue, bytes, sizeof bytes, end), 3);
+  CHECK_EQ(mp_queue_done(queue), 0);
+  CHECK_EQ(mp_queue_join(queue, MP_NOW), 0);
   CHECK(mp_now() < end);
 }
 
@@ -225,6 +288,7 @@ static int crash(const char *name, int n, const struct check_use *use) {
   (void)snprintf(spec, sizeof spec, "%s:%d", name, n);
   test_name = spec;
   REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_queue_open(&queue, MP_TYPE_JOINABLE, 0) == 0);
   REQUIRE(mp_proc_open(&p, "victim", 0) == 0);
   REQUIRE(setenv("MP_CRASH", "none:1", 1) == 0);
   rc = mp_proc_fork(p);
@@ -241,6 +305,7 @@ static int crash(const char *name, int n, const struct check_use *use) {
   look();
   mp_ref_close(&a);
   mp_ref_close(&b);
+  mp_ref_close(&queue);
   CHECK(check_same(spec, use));
   if (getenv("TEST_VERBOSE"))
     printf("%s: code %d\n", spec, code);
