@@ -170,6 +170,56 @@ struct mp_msg {
 
 void mp_msg_close(struct mp_msg *m);
 
+/* value.c -- owns flat values in messages: what a script puts and a C program
+ * gets, and the other way round
+ *
+ * A flat value is nil, a boolean, an integer, a float, a string, or a list of
+ * such (a Lua table without pairs, in which nil may stand, but no string of
+ * 4 KiB or more twice: the second one is a reference to the first).
+ */
+enum mp_kind { MP_NIL, MP_BOOLEAN, MP_INTEGER, MP_FLOAT, MP_STRING, MP_LIST };
+
+struct mp_value {
+  enum mp_kind kind;
+  size_t len; /* string: bytes; list: elements */
+  union {
+    int boolean;
+    int64_t integer;
+    double number;
+    const char *string;          /* decoded: within the message */
+    const struct mp_value *list; /* decoded: NULL, see mp_value_next */
+  } as;
+};
+
+#define MP_VALUE_INTEGER(n)                                                    \
+  ((struct mp_value){.kind = MP_INTEGER, .as.integer = (n)})
+#define MP_VALUE_FLOAT(x)                                                      \
+  ((struct mp_value){.kind = MP_FLOAT, .as.number = (x)})
+#define MP_VALUE_STRING(s, n)                                                  \
+  ((struct mp_value){.kind = MP_STRING, .len = (n), .as.string = (s)})
+#define MP_VALUE_LIST(v, n)                                                    \
+  ((struct mp_value){.kind = MP_LIST, .len = (n), .as.list = (v)})
+
+/* The message of a value: its length, whatever the room; what is beyond `cap`
+ * is not written.  -EINVAL: a list in a list. */
+int64_t mp_value_encode(const struct mp_value *v, void *to, size_t cap);
+
+/* Where one is in a message; value.c's own. */
+struct mp_values {
+  const unsigned char *at;
+  const unsigned char *end;
+  uint64_t left;       /* elements to come */
+  uint32_t run;        /* numbers to come of one item */
+  unsigned tag, width; /* of it */
+};
+
+/* The value of a message; of a list only how many elements it has.  0,
+ * -MP_EPROTOCOL (damaged), -ENOTSUP (a value that is not flat). */
+int mp_value_decode(const void *data, size_t len, struct mp_value *v,
+                    struct mp_values *rest);
+/* The list's next element: 1; 0 after the last; -MP_EPROTOCOL, -ENOTSUP. */
+int mp_value_next(struct mp_values *rest, struct mp_value *v);
+
 /* pipe.c -- owns pipes: two queues, two ends, each held by any number */
 
 enum { MP_PIPE_SIMPLEX = 1 };
