@@ -95,7 +95,8 @@ fault_tests := $(patsubst spec/fault/%.c,$(OUT)/fault/%,\
 embed_tests := $(patsubst spec/embed/%.c,$(OUT)/host/%,\
   $(wildcard spec/embed/*_test.c))
 example_host := $(OUT)/host/example
-hosts := $(embed_tests) $(example_host)
+example_c := $(patsubst examples/c/%.c,$(OUT)/host/%,$(wildcard examples/c/*.c))
+hosts := $(embed_tests) $(example_host) $(example_c)
 fuzzers := $(patsubst spec/fuzz/%.c,$(OUT)/fuzz/%,$(fuzz_src))
 bench_obj := $(patsubst spec/bench/floor/%.c,$(OUT)/obj/floor/%.o,$(bench_src))
 floor := $(OUT)/bench/floor
@@ -180,6 +181,7 @@ $(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
 # Programs with luamp in them, Lua and all.
 $(embed_tests): $(OUT)/host/%: spec/embed/%.c
 $(example_host): examples/embed/host.c
+$(example_c): $(OUT)/host/%: examples/c/%.c
 $(hosts): $(library) $(OUT)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -Iruntime/include $(LUA_H) $(LDFLAGS) -o $@ \
@@ -228,7 +230,7 @@ embed: $(hosts) ## luamp in programs of C
 rock: | deps-test ## build, install and run specs through luarocks
 	@$(suites) rock
 
-examples: all $(example_host) | deps-test ## every example must run and succeed
+examples: all $(example_host) $(example_c) | deps-test ## every example must run and succeed
 	@$(suites) examples
 
 fault: | deps-test ## allocations that fail, processes killed at every point

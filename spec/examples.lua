@@ -93,6 +93,13 @@ check("embed, workers that crash", {
     "failed: no such job\n7: 28\n$",
 })
 
+check("c/readings", {
+  command = LUAMP:gsub("bin/[^/]*$", "host/readings") ..
+    " examples/c/readings.lua",
+  "worker 1 is done\n", "worker 2 is done\n",
+  "1000 readings, sum 250250\n$",
+})
+
 local files <close> = assert(io.popen("ls examples/*.lua"))
 for path in files:lines() do
   local name = path:match("([^/]+)%.lua$")

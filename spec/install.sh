@@ -61,6 +61,31 @@ int main(void) {
 }
 EOF
 
+# The core without Lua: a queue, a fork, and a value through it.
+cat >"$work/core.c" <<'EOF'
+#include <mp.h>
+
+int main(void) {
+  struct mp_value got, v = MP_VALUE_INTEGER(42);
+  char bytes[16], scratch[MP_INLINE_MAX];
+  struct mp_iov iov = {bytes, 0};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  struct mp_values rest;
+  struct mp_msg m;
+  mp_ref queue, p;
+
+  iov.len = (size_t)mp_value_encode(&v, bytes, sizeof bytes);
+  if (mp_enter() < 0 || mp_queue_open(&queue, MP_TYPE_QUEUE, 0) < 0 ||
+      mp_proc_open(&p, NULL, 0) < 0)
+    return 1;
+  if (mp_proc_fork(p) == 0)
+    mp_exit(mp_queue_put(queue, &out, MP_FOREVER, NULL) < 0);
+  return mp_queue_get(queue, &m, scratch, MP_FOREVER) < 0 ||
+         mp_value_decode(m.data, m.len, &got, &rest) < 0 ||
+         got.as.integer != 42 || mp_proc_join(p, MP_FOREVER) < 0;
+}
+EOF
+
 plain_lua() (
   export LUA_PATH="$dir/share/lua/5.4/?.lua;$dir/share/lua/5.4/?/init.lua;;"
   export LUA_CPATH="$dir/lib/lua/5.4/?.so;;"
@@ -76,6 +101,10 @@ compile() (
   "${CC:-cc}" -Wall -Werror -o "$work/host" "$work/host.c" \
     $(pkg-config --cflags --libs luamp)
 )
+compile_core() {
+  "${CC:-cc}" -Wall -Werror -I"$dir/include" -o "$work/core" "$work/core.c" \
+    -L"$dir/lib" -lluamp -lm -pthread
+}
 make_install() {
   make install DEPS=no BUILD="${OUT:-build}" "$@"
 }
@@ -139,6 +168,8 @@ check "plain Lua works" plain_lua
 check "its modules are the installed ones" grep "^@$dir/" "$work/from"
 check "a C program builds with the .pc file" compile
 check "the C program works" "$work/host"
+check "a C program builds with the core alone" compile_core
+check "it works" "$work/core"
 check "DESTDIR is honoured" staged
 if command -v man >/dev/null; then
   check "the manual page is in order" manual

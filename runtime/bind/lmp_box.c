@@ -8,6 +8,8 @@
  */
 #include "lmp.h"
 
+#include "luamp.h"
+
 static char cache_key; /* registry: name of the object -> box */
 
 const char lmp_box_mark = 0;
@@ -237,4 +239,24 @@ void lmp_box_push(lua_State *L, mp_ref name) {
   }
   lua_pop(L, 2);
   push_new(L, name);
+}
+
+/* For the program around us: luamp.h. */
+
+mp_ref luamp_ref(lua_State *L, int idx) {
+  mp_ref name = MP_REF_EMPTY;
+
+  (void)lmp_box_ref(L, lua_absindex(L, idx), &name);
+  return name;
+}
+
+void luamp_push(lua_State *L, mp_ref ref) {
+  luaL_checkstack(L, 8, "mp object");
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &cache_key) != LUA_TTABLE) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "mp");
+    lua_call(L, 1, 0);
+  }
+  lua_pop(L, 1);
+  lmp_box_push(L, ref);
 }

@@ -37,6 +37,7 @@
 #define LUAMP_H
 
 #include "lua.h"
+#include "mp.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,6 +90,19 @@ void luamp_set_host(lua_State *L, const struct luamp_host *host);
  * family, do the child's work: it then leaves by exit, or returns an exit code
  * when it could not even begin.  Else -1, at once. */
 int luamp_child_main(int argc, char **argv, const struct luamp_host *host);
+
+/* Objects of the family, which a script and the program may share: a queue
+ * that a script has made is filled by mp_queue_put (mp.h), with no Lua in the
+ * way.  mp_value_encode makes the messages, mp_value_decode reads them.
+ *
+ * luamp_ref: the object that the value at idx stands for; MP_REF_EMPTY when it
+ * stands for none.  It is alive as long as that value is; mp_ref_dup takes a
+ * hold that outlives it.  Raises when the value was closed.
+ * luamp_push: push the value that stands for the object in this state, where
+ * mp is then required.
+ */
+mp_ref luamp_ref(lua_State *L, int idx);
+void luamp_push(lua_State *L, mp_ref ref);
 
 #ifdef __cplusplus
 }
