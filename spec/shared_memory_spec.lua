@@ -728,4 +728,13 @@ describe("a crowd of blocks", function()
       assert.is_nil(name:find(mine, 1, true))
     end
   end)
+
+  it("is collected before descriptors run out", function()
+    assert.equal("done\n", helper.output([[
+      for _ = 1, 2000 do
+        mp.shared_memory.SharedMemory{ create = true, size = 10 }:unlink()
+      end
+      print("done")
+    ]], { before = "sh -c 'ulimit -n 200 && exec \"$@\"' -" }))
+  end)
 end)

@@ -478,11 +478,13 @@ function Buffer:get(typecode, offset) end
 ---@param value any
 function Buffer:set(typecode, offset, value) end
 
+--- A copy of n bytes.
 ---@param offset integer
 ---@param n integer bytes
 ---@return string
 function Buffer:read(offset, n) end
 
+--- Copy a string's bytes into the block.
 ---@param offset integer
 ---@param s string
 function Buffer:write(offset, s) end
@@ -507,6 +509,7 @@ local ShareableList = {}
 ---@return integer
 function ShareableList:index(value) end
 
+--- How many elements are equal to it.
 ---@param value any
 ---@return integer
 function ShareableList:count(value) end

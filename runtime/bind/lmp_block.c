@@ -12,6 +12,10 @@
  * changes meanwhile may be its source. */
 #define LONG_STRING 4096
 
+/* What a block weighs for the collector, in KiB: a descriptor more than
+ * anything, of which there are few. */
+#define WEIGHT 16
+
 static struct mp_map *new_buffer(lua_State *L) {
   struct mp_map *m = lua_newuserdatauv(L, sizeof *m, 0);
 
@@ -207,6 +211,7 @@ static int lmp_block_create(lua_State *L) {
   if (rc < 0)
     return lmp_outside(L, rc, name ? name : "SharedMemory");
   lmp_box_settle(L, -1);
+  lmp_account(L, WEIGHT);
   return 1;
 }
 
@@ -220,6 +225,7 @@ static int lmp_block_attach(lua_State *L) {
   if (rc < 0)
     return lmp_outside(L, rc, name);
   lmp_box_settle(L, -1);
+  lmp_account(L, WEIGHT);
   return 1;
 }
 
