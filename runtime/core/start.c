@@ -182,7 +182,8 @@ void mp_exit(int code) {
   mp_claim(code);
   if (me->method == MP_THREAD)
     return;
-  mp__block_leave();
+  if (me->blocks) /* a page less to touch */
+    mp__block_leave();
   mp__leave_pipes();
   mp__sys_flush();
   mp__sys_exit(code & 0xff);
