@@ -97,7 +97,7 @@ check("c/readings", {
   command = LUAMP:gsub("bin/[^/]*$", "host/readings") ..
     " examples/c/readings.lua",
   "worker 1 is done\n", "worker 2 is done\n",
-  "1000 readings, sum 250250\n$",
+  "1000 readings, sum 250250\nnoted 2000 times, the highest 500\n$",
 })
 
 local files <close> = assert(io.popen("ls examples/*.lua"))

@@ -2,9 +2,10 @@
  *
  *   readings readings.lua
  *
- * The script makes two queues and starts two workers.  The program puts its
- * readings into the one and gets what became of them out of the other: what
- * passes through a queue passes no Lua state here.
+ * The script makes two queues, a lock and an array, and starts two workers.
+ * The program puts its readings into the one queue and gets what became of
+ * them out of the other; program and workers keep {how many, the highest} in
+ * the array, each under the lock.  None of that passes a Lua state here.
  *
  * Build it with: cc readings.c $(pkg-config --cflags --libs luamp) -o readings
  */
@@ -18,6 +19,30 @@
 #define READINGS 1000
 
 static const struct luamp_host host = {.program = "/proc/self/exe"};
+
+/* What the program shares with the workers. */
+struct shared {
+  mp_ref readings, summaries; /* queues */
+  mp_ref lock;
+  double *seen; /* in the array: how many, the highest */
+};
+
+/* Note a reading; 0, or what went wrong. */
+static int note(const struct shared *s, double value) {
+  int rc;
+
+  do
+    rc = mp_mutex_acquire(s->lock, MP_FOREVER);
+  while (rc == -EINTR);
+  if (rc < 0)
+    return rc;
+  /* MP_EABANDONED: whoever had the lock is dead, and it is ours now; what it
+   * was at is two numbers, of which either may be old. */
+  s->seen[0] += 1;
+  if (value > s->seen[1])
+    s->seen[1] = value;
+  return mp_mutex_release(s->lock);
+}
 
 /* Put {number, value, unit}; 0, or what went wrong. */
 static int put_reading(mp_ref queue, int i) {
@@ -62,8 +87,23 @@ static int64_t get_summary(mp_ref queue, double *total) {
   return n.as.integer;
 }
 
+/* The values on the stack keep the objects alive. */
+static int share(lua_State *L, struct shared *s) {
+  struct mp_cell array;
+  mp_ref seen = luamp_ref(L, 4);
+
+  s->readings = luamp_ref(L, 1);
+  s->summaries = luamp_ref(L, 2);
+  s->lock = luamp_ref(L, 3);
+  if (!s->readings || !s->summaries || !s->lock || !seen)
+    return 0;
+  mp_cell_view(seen, &array);
+  s->seen = array.data;
+  return array.code == 'd' && array.n == 2;
+}
+
 static int work(lua_State *L, const char *script) {
-  mp_ref readings, summaries;
+  struct shared s;
   double total = 0;
   int64_t count = 0, n = 0;
   int i, rc = 0;
@@ -72,21 +112,22 @@ static int work(lua_State *L, const char *script) {
     fprintf(stderr, "%s\n", lua_tostring(L, -1));
     return 1;
   }
-  /* The values on the stack keep the queues alive. */
-  readings = luamp_ref(L, 1);
-  summaries = luamp_ref(L, 2);
-  if (!readings || !summaries)
+  if (!share(L, &s))
     return 1;
-  for (i = 1; i <= READINGS && rc == 0; i++)
-    rc = put_reading(readings, i);
-  mp_queue_close(readings); /* the workers get what is left, and then end */
-  for (i = 0; i < lua_tointeger(L, 3) && n >= 0; i++)
-    count += n = get_summary(summaries, &total);
+  for (i = 1; i <= READINGS && rc == 0; i++) {
+    rc = note(&s, i * 0.5);
+    if (rc == 0)
+      rc = put_reading(s.readings, i);
+  }
+  mp_queue_close(s.readings); /* the workers get what is left, and then end */
+  for (i = 0; i < lua_tointeger(L, 5) && n >= 0; i++)
+    count += n = get_summary(s.summaries, &total);
   if (rc < 0 || n < 0) {
     fprintf(stderr, "%s\n", mp_err_text(rc < 0 ? rc : (int)n));
     return 1;
   }
   printf("%d readings, sum %g\n", (int)count, total);
+  printf("noted %g times, the highest %g\n", s.seen[0], s.seen[1]);
   return 0;
 }
 
