@@ -153,6 +153,29 @@ static void queues(void) {
   mp_ref_close(&own);
 }
 
+/* The survivor has these, too. */
+static mp_ref lock, event;
+
+/* A holder dies, so the lock is taken from a dead one. */
+static void locks(void) {
+  mp_ref p;
+  int rc;
+
+  if (mp_proc_open(&p, NULL, 0) < 0)
+    return;
+  rc = mp_proc_fork(p);
+  if (rc == 0) {
+    (void)mp_mutex_acquire(lock, in_ms(2000));
+    (void)raise(SIGKILL);
+  }
+  if (rc > 0)
+    (void)join_until(p, MP_FOREVER);
+  mp_ref_close(&p);
+  if (mp_mutex_acquire(lock, in_ms(2000)) >= 0)
+    (void)mp_mutex_release(lock);
+  mp_event_set(event);
+}
+
 static char block_name[40];
 
 static void name_block(void) {
@@ -182,11 +205,11 @@ static void blocks(void) {
 
 static void cells(void) {
   struct mp_cell what = {.code = 'd', .n = 100};
-  mp_ref x, lock;
+  mp_ref x, name;
 
   if (mp_cell_open(&x, MP_TYPE_ARRAY, &what) < 0)
     return;
-  (void)mp_cell_lock(x, &lock);
+  (void)mp_cell_lock(x, &name);
   mp_ref_close(&x);
 }
 
@@ -218,6 +241,7 @@ static int scenario(void) {
   messages();
   descriptors();
   queues();
+  locks();
   blocks();
   cells();
   bad |= child(MP_FORK);
@@ -276,6 +300,10 @@ static void look(void) {
   CHECK_EQ(get_bytes(queue, bytes, sizeof bytes, end), 3);
   CHECK_EQ(mp_queue_done(queue), 0);
   CHECK_EQ(mp_queue_join(queue, MP_NOW), 0);
+  CHECK(mp_mutex_acquire(lock, end) >= 0); /* abandoned or not */
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  mp_event_set(event);
+  CHECK_EQ(mp_event_wait(event, 0, end), 0);
   CHECK(mp_now() < end);
 }
 
@@ -289,6 +317,8 @@ static int crash(const char *name, int n, const struct check_use *use) {
   test_name = spec;
   REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
   REQUIRE(mp_queue_open(&queue, MP_TYPE_JOINABLE, 0) == 0);
+  REQUIRE(mp_mutex_open(&lock, 0) == 0);
+  REQUIRE(mp_event_open(&event) == 0);
   REQUIRE(mp_proc_open(&p, "victim", 0) == 0);
   REQUIRE(setenv("MP_CRASH", "none:1", 1) == 0);
   rc = mp_proc_fork(p);
@@ -306,6 +336,8 @@ static int crash(const char *name, int n, const struct check_use *use) {
   mp_ref_close(&a);
   mp_ref_close(&b);
   mp_ref_close(&queue);
+  mp_ref_close(&lock);
+  mp_ref_close(&event);
   CHECK(check_same(spec, use));
   if (getenv("TEST_VERBOSE"))
     printf("%s: code %d\n", spec, code);
