@@ -9,6 +9,7 @@ local proc = {
   cpu_count = core.cpu_count,
   process_cpu_count = core.cpu_usable,
   single_threaded = core.single_threaded,
+  now = core.now,
   executable = nil, -- see context.set_executable
   preload = {}, -- see context.set_forkserver_preload
 }

@@ -57,9 +57,12 @@ local Queue = new_type("Queue", common, {
 new_type("JoinableQueue", Queue, {
   task_done = core.queue_task_done,
   join = core.queue_join,
-  -- for pools: which item is it, and which were lost?
-  _put = core.queue_put_numbered,
-  _lost = core.queue_lost,
+  -- for crews: see lmp_task.c
+  _put = core.task_put,
+  _get = core.task_get,
+  _lost = core.task_lost,
+  _void = core.task_void,
+  _took = core.task_took,
 })
 
 new_type("SimpleQueue", common, {})

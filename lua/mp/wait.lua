@@ -3,29 +3,37 @@ local core = require "mp.core"
 
 local wait = {}
 
---- The descriptor that tells when an item is ready.
-local function descriptor(item)
-  if math.type(item) == "integer" then return item end
+--- The descriptors that tell when an item is ready.
+local function descriptors_of(item)
+  if math.type(item) == "integer" then return { item } end
   local kind = type(item)
   if kind == "userdata" or kind == "table" then
+    local several = item._filenos
+    if several then return several(item) end
     local fileno = item.fileno
-    if fileno then return fileno(item) end
+    if fileno then return { fileno(item) } end
     local sentinel = item.sentinel
-    if sentinel then return sentinel end
+    if sentinel then return { sentinel } end
   end
   return nil
 end
 
+--- All descriptors, and which of them is whose.
 local function descriptors(list)
-  local fds = {}
+  local fds, owner = {}, {}
   for i = 1, #list do
-    local ok, fd = pcall(descriptor, list[i])
-    if not ok then error(("wait: list[%d]: %s"):format(i, fd), 3) end
-    fds[i] = fd or error(
-      ("wait: list[%d] (a %s) cannot be waited for"):format(i, type(list[i])),
-      3)
+    local ok, some = pcall(descriptors_of, list[i])
+    if not ok then error(("wait: list[%d]: %s"):format(i, some), 3) end
+    if not some then
+      error(("wait: list[%d] (a %s) cannot be waited for"):format(
+        i, type(list[i])), 3)
+    end
+    for _, fd in ipairs(some) do
+      fds[#fds + 1] = fd
+      owner[#fds] = i
+    end
   end
-  return fds
+  return fds, owner
 end
 
 --- A descriptor may ring late, when the message is taken already: what has
@@ -48,10 +56,12 @@ function wait.wait(list, timeout)
   end
   local from, left = core.now(), timeout
   while true do
-    local ready = {}
-    for _, index in ipairs(core.wait(descriptors(list), left)) do
-      local item = list[index]
-      if is_ready(item) then ready[#ready + 1] = item end
+    local ready, last = {}, 0
+    local fds, owner = descriptors(list)
+    for _, index in ipairs(core.wait(fds, left)) do
+      local i = owner[index]
+      if i ~= last and is_ready(list[i]) then ready[#ready + 1] = list[i] end
+      last = i
     end
     left = timeout and timeout - (core.now() - from)
     if #ready > 0 or left and left <= 0 then return ready end

@@ -29,7 +29,9 @@ struct lmp_packer {
 
 enum {
   LMP_NOREFS = 1, /* refuse mp objects (mp.encode) */
+  LMP_TAGGED = 2, /* leave LMP_TAG_LEN bytes free at the start of iov[0] */
 };
+#define LMP_TAG_LEN 8
 
 LMP_LOCAL struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
                                       const char *root);
@@ -167,6 +169,7 @@ LMP_LOCAL extern const luaL_Reg lmp_cell_functions[];
 LMP_LOCAL void lmp_cell_types(lua_State *L);
 
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_task_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
 /* lmp_host.c -- the program that has embedded us; NULL: none has told us. */

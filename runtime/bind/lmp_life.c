@@ -137,26 +137,47 @@ static int lmp_life_is_thread(lua_State *L) {
   return 1;
 }
 
+/* core.ignore_interrupt(): for a worker; a thread's process is its host's */
+static int lmp_life_ignore_interrupt(lua_State *L) {
+  (void)L;
+  if (!lmp_thread_is_one())
+    mp_ignore_interrupt();
+  return 0;
+}
+
+/* core.terminal_width() -> columns of stderr, nil when it is no terminal */
+static int lmp_life_terminal_width(lua_State *L) {
+  int columns = mp_terminal_width();
+
+  if (columns == 0)
+    return 0;
+  lua_pushinteger(L, columns);
+  return 1;
+}
+
 static int lmp_life_is_fork(lua_State *L) {
   lua_pushboolean(L, mp_is_fork());
   return 1;
 }
 
-const luaL_Reg lmp_life_functions[] = {{"join_family", lmp_life_join},
-                                       {"serve", lmp_life_serve},
-                                       {"finish", lmp_life_finish},
-                                       {"exit", lmp_life_exit},
-                                       {"claim", lmp_life_claim},
-                                       {"finish_at_close", lmp_life_guard},
-                                       {"preload", lmp_life_preload},
-                                       {"getcwd", lmp_life_getcwd},
-                                       {"chdir", lmp_life_chdir},
-                                       {"program", lmp_life_program},
-                                       {"is_program", lmp_life_is_program},
-                                       {"authkey", lmp_life_authkey},
-                                       {"cpu_count", lmp_life_cpus},
-                                       {"cpu_usable", lmp_life_usable},
-                                       {"single_threaded", lmp_life_single},
-                                       {"is_thread", lmp_life_is_thread},
-                                       {"is_fork", lmp_life_is_fork},
-                                       {NULL, NULL}};
+const luaL_Reg lmp_life_functions[] = {
+    {"join_family", lmp_life_join},
+    {"serve", lmp_life_serve},
+    {"finish", lmp_life_finish},
+    {"exit", lmp_life_exit},
+    {"claim", lmp_life_claim},
+    {"finish_at_close", lmp_life_guard},
+    {"preload", lmp_life_preload},
+    {"getcwd", lmp_life_getcwd},
+    {"chdir", lmp_life_chdir},
+    {"program", lmp_life_program},
+    {"is_program", lmp_life_is_program},
+    {"authkey", lmp_life_authkey},
+    {"cpu_count", lmp_life_cpus},
+    {"cpu_usable", lmp_life_usable},
+    {"single_threaded", lmp_life_single},
+    {"is_thread", lmp_life_is_thread},
+    {"is_fork", lmp_life_is_fork},
+    {"ignore_interrupt", lmp_life_ignore_interrupt},
+    {"terminal_width", lmp_life_terminal_width},
+    {NULL, NULL}};

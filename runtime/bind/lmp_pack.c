@@ -390,19 +390,20 @@ static int step(struct lmp_enc *e) {
 }
 
 static int walk(struct lmp_enc *e, int idx) {
+  size_t lead = e->flags & LMP_TAGGED ? LMP_TAG_LEN : 0;
   lua_State *L = e->L;
   unsigned char *at;
   int rc;
 
   lmp__packer_reset(e);
-  at = lmp__room(e, 2);
-  at[0] = LMP_MAGIC;
-  e->len = 2;
+  at = lmp__room(e, lead + 2);
+  at[lead] = LMP_MAGIC;
+  e->len = lead + 2;
   lua_pushvalue(L, idx);
   rc = lmp__put(e);
   while (e->depth > 0 && rc != LMP_AGAIN)
     rc = step(e);
-  e->buf[1] = e->head;
+  e->buf[lead + 1] = e->head;
   return rc;
 }
 

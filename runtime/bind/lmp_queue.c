@@ -21,8 +21,7 @@ static struct lmp_box *check(lua_State *L) {
 
 /* Putting */
 
-static int put(lua_State *L, int64_t deadline, const char *what,
-               uint32_t *number) {
+static int put(lua_State *L, int64_t deadline, const char *what) {
   struct lmp_box *b = check(L);
   struct lmp_packer *p;
   int rc;
@@ -31,27 +30,21 @@ static int put(lua_State *L, int64_t deadline, const char *what,
   lua_settop(L, 2);
   p = lmp_pack(L, 2, 0, "value");
   do
-    rc = mp_queue_put(b->held, &p->out, deadline, number);
+    rc = mp_queue_put(b->held, &p->out, deadline, NULL);
   while (rc == INTERRUPTED && lmp_resume(L));
-  return rc < 0 ? lmp_refuse(L, rc, what) : 0;
-}
-
-static int put_true(lua_State *L, int64_t deadline, const char *what) {
-  int refused = put(L, deadline, what, NULL);
-
-  if (refused)
-    return refused;
+  if (rc < 0)
+    return lmp_refuse(L, rc, what);
   lua_pushboolean(L, 1);
   return 1;
 }
 
 /* queue:put(value [, timeout]) -> true | false, "full" | false, "closed" */
 static int lmp_queue_put(lua_State *L) {
-  return put_true(L, lmp_deadline(L, 3), "put");
+  return put(L, lmp_deadline(L, 3), "put");
 }
 
 static int lmp_queue_put_nowait(lua_State *L) {
-  return put_true(L, MP_NOW, "put_nowait");
+  return put(L, MP_NOW, "put_nowait");
 }
 
 /* Getting */
@@ -178,34 +171,6 @@ static int lmp_queue_join(lua_State *L) {
   return 2;
 }
 
-/* For pools.  queue:_put(value) -> the item's number | false, "closed" */
-static int lmp_queue_put_numbered(lua_State *L) {
-  uint32_t number = 0;
-  int refused;
-
-  (void)check_joinable(L);
-  refused = put(L, MP_FOREVER, "put", &number);
-  if (refused)
-    return refused;
-  lua_pushinteger(L, number);
-  return 1;
-}
-
-/* queue:_lost() -> list of the numbers of the items that consumers had taken
- * last and not finished when they died; each is told once */
-static int lmp_queue_lost(lua_State *L) {
-  struct lmp_box *b = check_joinable(L);
-  lua_Integer n = 0;
-  uint32_t number;
-
-  lua_newtable(L);
-  while (mp_queue_lost(b->held, &number)) {
-    lua_pushinteger(L, number);
-    lua_rawseti(L, -2, ++n);
-  }
-  return 1;
-}
-
 /* core.queue(type name, limit) -> queue; limit 0: none */
 static int lmp_queue_open(lua_State *L) {
   static const char *const names[] = {"mp.Queue", "mp.JoinableQueue",
@@ -240,6 +205,4 @@ const luaL_Reg lmp_queue_functions[] = {
     {"queue_close", lmp_queue_close},
     {"queue_task_done", lmp_queue_task_done},
     {"queue_join", lmp_queue_join},
-    {"queue_put_numbered", lmp_queue_put_numbered},
-    {"queue_lost", lmp_queue_lost},
     {NULL, NULL}};

@@ -41,6 +41,7 @@ static const struct {
     AT(MP_ECRYPTO) = {NULL, "a key needs libcrypto (Debian: libssl3), "
                             "which is not installed"},
     AT(MP_EDONE) = {NULL, "task_done() called too many times"},
+    AT(MP_EDEATH) = {"death", "a process of the family has died"},
     AT(MP_ENOTHELD) = {NULL, "the lock is not held"},
     AT(MP_ENOTOWNER) = {NULL, "the lock is held by another"},
 };

@@ -90,6 +90,7 @@ static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch) {
 
   *m = MP_MSG_EMPTY;
   mp__claim_lock(f);
+  mp__queue_pass(&f->q);
   if (!mp__queue_empty(&f->q))
     rc = mp__claim(f);
   if (rc == 0) {
@@ -104,8 +105,23 @@ static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch) {
   return 0;
 }
 
-int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
-                 int64_t deadline) {
+/* 1: a member has died since *deaths (NULL: never mind). */
+static int has_died(uint32_t *deaths, int64_t deadline) {
+  uint32_t now;
+
+  if (!deaths)
+    return 0;
+  if (deadline <= MP_NOW)
+    (void)mp__scan(); /* who only looks never sleeps, and would not notice */
+  now = mp_deaths();
+  if (now == *deaths)
+    return 0;
+  *deaths = now;
+  return 1;
+}
+
+static int get(mp_ref queue, struct mp_msg *m, void *scratch, int64_t deadline,
+               uint32_t *deaths) {
   struct mp__fifo *f = fifo_of(queue);
   int joinable = mp_ref_type(queue) == MP_TYPE_JOINABLE;
   struct mp__nap nap = {0};
@@ -120,12 +136,44 @@ int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
       return rc;
     if (closed)
       return -MP_ECLOSED;
+    if (has_died(deaths, deadline))
+      return -MP_EDEATH;
     rc = wait_for_item(&f->q, &nap, deadline);
     if (rc == -MP_ETIMEOUT)
       return -MP_EEMPTY;
     if (rc < 0)
       return rc;
   }
+}
+
+int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
+                 int64_t deadline) {
+  return get(queue, m, scratch, deadline, NULL);
+}
+
+int mp_queue_get_or_death(mp_ref queue, struct mp_msg *m, void *scratch,
+                          int64_t deadline, uint32_t *deaths) {
+  return get(queue, m, scratch, deadline, deaths);
+}
+
+uint32_t mp_deaths(void) {
+  return mp__load32_seq(&MP__HEAD->deaths);
+}
+
+unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
+                       uint32_t *which, unsigned n) {
+  struct mp__fifo *f = fifo_of(queue);
+
+  mp__claim_lock(f);
+  n = mp__queue_void(&f->q, from, to, which, n);
+  mp__lock_drop(&f->q.get_lock);
+  return n;
+}
+
+int mp_queue_took(mp_ref queue, uint32_t number) {
+  uint32_t got = (uint32_t)(mp__load64_seq(&fifo_of(queue)->q.get) >> 32);
+
+  return (int32_t)(got - number) >= 0;
 }
 
 uint32_t mp_queue_len(mp_ref queue) {

@@ -4,7 +4,9 @@
 #include "arena.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 int mp_getcwd(char *to, size_t cap) {
@@ -36,4 +38,21 @@ int mp_authkey(unsigned char key[32]) {
   if (rc == 0)
     memcpy(key, MP__HEAD->authkey, 32);
   return rc;
+}
+
+/* For a worker: Ctrl-C reaches the whole group, and its owner sees to it. */
+void mp_ignore_interrupt(void) {
+  struct sigaction sa;
+
+  memset(&sa, 0, sizeof sa);
+  sa.sa_handler = SIG_IGN;
+  (void)sigaction(SIGINT, &sa, NULL);
+}
+
+int mp_terminal_width(void) {
+  struct winsize size;
+
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0)
+    return 0;
+  return size.ws_col > 0 ? size.ws_col : 80;
 }

@@ -54,6 +54,7 @@ enum {
   MP_EAUTHEMPTY,      /* our own key is empty */
   MP_ECRYPTO,         /* there is no libcrypto */
   MP_EDONE,           /* task_done without an item to it */
+  MP_EDEATH,          /* a member of the family has died */
   MP_ENOTHELD,        /* release of a lock that nobody holds */
   MP_ENOTOWNER,       /* release of a recursive lock that another holds */
   MP_ELAST
@@ -275,8 +276,20 @@ int mp_queue_put(mp_ref queue, const struct mp_out *out, int64_t deadline,
  * and nothing is left, -EINTR.  `scratch` has room for MP_INLINE_MAX bytes. */
 int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
                  int64_t deadline);
+/* How many members' ends have been noticed so far. */
+uint32_t mp_deaths(void);
+/* The same as get; also -MP_EDEATH, when the queue is empty and that number is
+ * no longer *deaths, which it becomes. */
+int mp_queue_get_or_death(mp_ref queue, struct mp_msg *m, void *scratch,
+                          int64_t deadline, uint32_t *deaths);
 uint32_t mp_queue_len(mp_ref queue);
 uint32_t mp_queue_max(mp_ref queue);
+/* Of a joinable one: take messages numbered from..to back that no consumer has
+ * taken; which (n at most), and how many. */
+unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
+                       uint32_t *which, unsigned n);
+/* 1 when that message has left the queue. */
+int mp_queue_took(mp_ref queue, uint32_t number);
 /* For everybody: nothing more comes in, what is in comes out. */
 void mp_queue_close(mp_ref queue);
 int mp_queue_is_closed(mp_ref queue);
@@ -512,6 +525,10 @@ int mp_chdir(const char *path);
 int mp_program(char *to, size_t cap);
 /* 1 when the file can be executed */
 int mp_is_program(const char *path);
+/* The whole process no longer hears Ctrl-C. */
+void mp_ignore_interrupt(void);
+/* Columns of the terminal that stderr is, 0: it is none. */
+int mp_terminal_width(void);
 /* 32 random bytes that the whole family shares */
 int mp_authkey(unsigned char key[32]);
 

@@ -13,7 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
-enum { RECORD, PARCEL, NEXT }; /* kinds of record */
+/* kinds of record; VOID: of one that was taken back */
+enum { RECORD, PARCEL, NEXT, VOID = 4 };
 
 struct record {
   uint32_t len; /* of the payload, bytes */
@@ -344,6 +345,76 @@ static int get_parcel(struct mp__queue *q, struct record *r, struct mp_msg *m) {
   return 0;
 }
 
+/* The record of the message behind the position *pos of segment *seg. */
+static struct record *next_record(uint64_t *seg, uint64_t *pos) {
+  struct record *r;
+
+  while ((r = record_at(*seg, *pos))->kind == NEXT) {
+    *seg = ((struct segment *)mp__at(*seg))->next;
+    *pos = 0;
+  }
+  *pos += (sizeof *r + padded(r->len)) / UNIT;
+  return r;
+}
+
+unsigned mp__queue_void(struct mp__queue *q, uint32_t from, uint32_t to,
+                        uint32_t *which, unsigned n) {
+  uint32_t last = (uint32_t)(mp__load64_seq(&q->put) >> 32);
+  uint32_t number = (uint32_t)(q->get >> 32);
+  uint64_t seg = q->get_seg;
+  uint64_t pos = units(q->get);
+  unsigned found = 0;
+
+  while (number++ != last && found < n && (int32_t)(to - number) >= 0) {
+    struct record *r = next_record(&seg, &pos);
+
+    if ((int32_t)(number - from) < 0 || r->kind & VOID)
+      continue;
+    mp__store32_rel(&q->voids, 1);
+    mp__store32_rel(&r->kind, r->kind | VOID);
+    MP_FAULT("queue.void");
+    which[found++] = number;
+  }
+  return found;
+}
+
+/* Move past the void record in front. */
+static void pass_one(struct mp__queue *q, struct record *r) {
+  uint64_t word = advance(q->get, units(q->get), sizeof *r + padded(r->len));
+  struct mp__parcel *p;
+  struct mp__txn t;
+  uint64_t name;
+
+  if (!(r->kind & PARCEL)) {
+    mp__store64_seq(&q->get, word);
+    return;
+  }
+  memcpy(&name, r + 1, sizeof name);
+  p = mp__at(name);
+  mp__begin(&t);
+  mp__set(&t, &q->long_got, q->long_got + p->len);
+  mp__set(&t, &q->get, word);
+  mp__unref(&t, name);
+  mp__end(&t);
+  mp__collect();
+}
+
+void mp__queue_pass(struct mp__queue *q) {
+  struct record *r;
+
+  if (!q->voids)
+    return;
+  while (!mp__queue_empty(q)) {
+    while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT)
+      leave_segment(q);
+    if (!(r->kind & VOID))
+      return;
+    pass_one(q, r);
+    MP_FAULT("queue.passed");
+  }
+  mp__store32_rel(&q->voids, 0);
+}
+
 int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
   struct record *r;
   int roomy = q->max_items ? 1 : 0;
@@ -379,6 +450,7 @@ int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
 
   *m = MP_MSG_EMPTY;
   (void)mp__lock_take(&q->get_lock);
+  mp__queue_pass(q);
   if (!mp__queue_empty(q))
     rc = mp__queue_take(q, m, scratch);
   mp__lock_drop(&q->get_lock);
@@ -413,7 +485,7 @@ int mp__queue_step(struct mp__txn *t, struct mp__queue *q) {
       mp__set(t, &q->get_seg, s->next);
       mp__free(t, q->get_seg);
     } else {
-      if (r->kind == PARCEL) {
+      if (r->kind & PARCEL) {
         memcpy(&name, r + 1, sizeof name);
         mp__unref(t, name);
       }

@@ -11,7 +11,8 @@
  *
  * A record is 8 bytes of header and a payload padded to 8: a short message
  * itself, the name of a parcel (long messages, and those that name objects),
- * or the mark that the next segment follows.
+ * or the mark that the next segment follows.  A message that was taken back is
+ * void, by one store of its kind, and consumers pass over it.
  */
 #ifndef MP_QUEUE_H
 #define MP_QUEUE_H
@@ -33,7 +34,7 @@ struct mp__queue {
   uint64_t get;           /* get lock */
   uint64_t get_seg;       /* get lock, and big when it changes */
   uint32_t item_seq;      /* futex: changes at each wake of a consumer */
-  uint32_t pad1;
+  uint32_t voids;         /* 1: some messages may be void; get lock */
   uint64_t pad2[4];
   /* rarely written */
   uint64_t spare;       /* an empty segment for the next producer; big */
@@ -72,6 +73,12 @@ void mp__queue_roomy(struct mp__queue *q, int n);
 uint32_t mp__queue_len(const struct mp__queue *q);
 /* Nothing more comes in; everybody who waits looks again. */
 void mp__queue_shut(struct mp__queue *q);
+/* With the get lock: void the messages numbered from..to, those that are still
+ * there; their numbers go to `which` (at most n).  How many. */
+unsigned mp__queue_void(struct mp__queue *q, uint32_t from, uint32_t to,
+                        uint32_t *which, unsigned n);
+/* With the get lock, before a take: nothing void lies in front. */
+void mp__queue_pass(struct mp__queue *q);
 /* Give memory back, a step a transaction; 0 when nothing is left. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
 void mp__queue_wake_all(struct mp__queue *q); /* the big lock is held */
