@@ -23,6 +23,15 @@ local expected = {
     "the watcher saw worker end with exit code 7\n",
     "the same process:\ttrue\n",
   } },
+  pool_progress = {
+    { "^.*%d+ files below /usr/include\n", "longest identifier: %d+ letters" },
+    { arg = "/nonexistent", "0 files below /nonexistent\n" },
+  },
+  executor = { { "^0:  a positive number was expected\n",
+    "the most steps: 350; failed: 1\n", "taken back: true\n$" } },
+  imap_pipeline = { { "^last hexadecimal digits of squares: 0 1 4 9\n$" } },
+  crunch_array = { { "^sum of 400000 roots: 168655124.6\n",
+    "the last one: 632.4555\n$" } },
   shared_array = {
     { "^78498 primes up to 1000000, the largest is 999983\n$" },
     { arg = "100", "^25 primes up to 100, the largest is 97\n$" },

@@ -16,13 +16,23 @@ end
 ---@field traceback string where it was raised, there
 ---@field process string the process's name
 ---@field pid integer
+---@field task? integer in a pool: which of the tasks, from 1
+---@field name? string in a pool: the function
 local RemoteError = { __name = "mp.RemoteError" }
 RemoteError.__index = RemoteError
 error_types.RemoteError = RemoteError
 
+--- Which task of a pool it was, for a text.
+local function task_of(err)
+  if not err.name then return "" end
+  if not err.task then return (" by the %s"):format(err.name) end
+  return (" by task %d (%s)"):format(err.task, err.name)
+end
+
 function RemoteError:__tostring()
-  return ("%s\n\nraised in %s (pid %s):\n%s"):format(
-    error_types.text(self.message), self.process, self.pid, self.traceback)
+  return ("%s\n\nraised%s in %s (pid %s):\n%s"):format(
+    error_types.text(self.message), task_of(self), self.process, self.pid,
+    self.traceback)
 end
 
 --- A process that ended without an answer.
@@ -30,15 +40,37 @@ end
 ---@field process string
 ---@field pid integer
 ---@field exitcode integer -N when signal N ended it
+---@field task? integer in a pool: which of the tasks, from 1
+---@field name? string in a pool: the function
 local ProcessDied = { __name = "mp.ProcessDied" }
 ProcessDied.__index = ProcessDied
 error_types.ProcessDied = ProcessDied
 
+--- The kernel kills with SIGKILL when memory runs out; so do people.
+local function hint(code)
+  return code == -9 and " (killed; perhaps the system ran out of memory)" or ""
+end
+
 function ProcessDied:__tostring()
-  local how = self.exitcode < 0 and "was ended by signal " .. -self.exitcode
-    or "ended with exit code " .. self.exitcode
-  return ("%s (pid %s) %s before it answered"):format(
-    self.process, self.pid, how)
+  local code = self.exitcode
+  local how = not code and "ended"
+    or code < 0 and "was ended by signal " .. -code .. hint(code)
+    or "ended with exit code " .. code
+  local what = self.task
+    and ("while it ran task %d (%s)"):format(self.task, self.name)
+    or "before it answered"
+  return ("%s (pid %s) %s %s"):format(self.process, self.pid, how, what)
+end
+
+--- What a pool raises that could not keep its workers alive.
+---@class mp.BrokenPool
+---@field cause any the error that broke it
+local BrokenPool = { __name = "mp.BrokenPool" }
+BrokenPool.__index = BrokenPool
+error_types.BrokenPool = BrokenPool
+
+function BrokenPool:__tostring()
+  return "the pool is broken: " .. error_types.text(self.cause)
 end
 
 return error_types

@@ -52,20 +52,26 @@ local mp = {
 
   RemoteError = error_types.RemoteError,
   ProcessDied = error_types.ProcessDied,
+  BrokenPool = error_types.BrokenPool,
 }
 
--- Modules that not every program needs, loaded when they are first used.
-local LATER = { pickle = "mp.pickle" }
+-- What not every program needs is loaded when it is first named.
+local MODULES = {
+  pool = "mp.pool", futures = "mp.futures", dummy = "mp.dummy",
+  pickle = "mp.pickle",
+}
+local MEMBERS = { Pool = "mp.pool" }
 
-setmetatable(mp, {
-  __index = function(_, key)
-    local name = LATER[key]
-    if not name then return nil end
-    local module = require(name)
-    rawset(mp, key, module)
-    return module
-  end,
-})
+setmetatable(mp, { __index = function(self, name)
+  local value
+  if MODULES[name] then
+    value = require(MODULES[name])
+  elseif MEMBERS[name] then
+    value = require(MEMBERS[name])[name]
+  end
+  rawset(self, name, value)
+  return value
+end })
 
 --- The same API bound to one start method.
 ---@param name? mp.StartMethod default: the default method

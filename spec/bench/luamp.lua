@@ -328,6 +328,142 @@ function workload.shared_memory_copy()
   return 2 * 64 * n / took
 end
 
+-- pools ----------------------------------------------------------------------
+
+local function nop(x) return x end
+
+--- Milliseconds for a pool of 2: one call, close, join.
+local function pool_start(method)
+  local n = count(50)
+  local Pool = mp.get_context(method).Pool
+  local function once()
+    local pool = Pool(2)
+    pool:apply(nop, {1})
+    pool:close()
+    pool:join()
+  end
+  once()
+  local begin = now()
+  for _ = 1, n do once() end
+  return (now() - begin) / n * 1e3
+end
+
+for _, method in ipairs{"fork", "spawn", "forkserver", "thread"} do
+  workload["pool_start_" .. method] = function() return pool_start(method) end
+end
+
+--- Milliseconds for two processes, started and joined one after the other.
+function workload.start_two()
+  return 2e3 / start_join("fork", 100)
+end
+
+local function integers(n)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return list
+end
+
+local function timed_map(n, list, f, opts)
+  local pool <close> = mp.Pool(2)
+  pool:map(nop, integers(4), {chunksize = 1})
+  local begin = now()
+  assert(pool:map(f, list, opts).n == #list)
+  return n / (now() - begin)
+end
+
+function workload.pool_map_tiny()
+  local n = count(100000)
+  return timed_map(n, integers(n), nop)
+end
+
+function workload.pool_map_tiny_chunk1()
+  local n = count(100000)
+  return timed_map(n, integers(n), nop, {chunksize = 1})
+end
+
+function workload.pool_map_bytes()
+  local list = {}
+  for i = 1, 64 do list[i] = string.char(64 + i % 32):rep(MIB) end
+  return timed_map(64, list, nop)
+end
+
+function workload.pool_apply_latency()
+  local n = count(50000)
+  local pool <close> = mp.Pool(2)
+  for i = 1, WARMUPS do pool:apply(nop, {i}) end
+  local begin = now()
+  for i = 1, n do pool:apply(nop, {i}) end
+  return n / (now() - begin)
+end
+
+function workload.executor_submit()
+  local n = count(20000)
+  local executor <close> = mp.futures.ProcessPoolExecutor{max_workers = 2}
+  executor:submit(nop, 0):result()
+  local begin, futures = now(), {}
+  for i = 1, n do futures[i] = executor:submit(nop, i) end
+  for i = 1, n do assert(futures[i]:result() == i) end
+  return n / (now() - begin)
+end
+
+function workload.executor_submit_latency()
+  local n = count(20000)
+  local executor <close> = mp.futures.ProcessPoolExecutor{max_workers = 2}
+  for i = 1, WARMUPS do executor:submit(nop, i):result() end
+  local begin = now()
+  for i = 1, n do executor:submit(nop, i):result() end
+  return n / (now() - begin)
+end
+
+local function primes(limit)
+  local found = 0
+  for n = 2, limit - 1 do
+    local prime, d = true, 2
+    while d * d <= n do
+      if n % d == 0 then
+        prime = false
+        break
+      end
+      d = d + 1
+    end
+    if prime then found = found + 1 end
+  end
+  return found
+end
+
+--- How much faster than one after the other.
+function workload.pool_map_cpu()
+  local list = {}
+  for i = 1, 64 do list[i] = 20000 end
+  local pool <close> = mp.Pool(2)
+  pool:map(nop, integers(4), {chunksize = 1})
+  local begin = now()
+  for i = 1, 16 do assert(primes(list[i]) == 2262) end
+  local serial = (now() - begin) * 4
+  begin = now()
+  for _, r in ipairs(pool:map(primes, list)) do assert(r == 2262) end
+  return serial / (now() - begin)
+end
+
+--- Milliseconds of CPU time of an idle pool of 2, its owner's too, in 5 s.
+function workload.idle_pool_cpu()
+  local pool <close> = mp.Pool(2)
+  pool:map(nop, integers(4), {chunksize = 1})
+  local pids = {mp.current_process().pid}
+  for _, p in ipairs(mp.active_children()) do pids[#pids + 1] = p.pid end
+  local function used()
+    local sum = 0
+    for _, pid in ipairs(pids) do
+      local file <close> = io.open("/proc/" .. pid .. "/schedstat")
+      sum = sum + file:read("n")
+    end
+    return sum / 1e6
+  end
+  local before = used()
+  mp.wait({}, 5)
+  return used() - before
+end
+
 -- shared values --------------------------------------------------------------
 
 local function arrive(gate, run, ...)

@@ -440,6 +440,137 @@ def shared_memory_copy():
     return 2 * 64 * times / took
 
 
+# --- pools -------------------------------------------------------------------
+
+def nop(x):
+    return x
+
+
+@workload("pool_start_fork", "fork", 20)
+@workload("pool_start_spawn", "spawn", 3)
+@workload("pool_start_forkserver", "forkserver", 3)
+def pool_start(method, n):
+    """Milliseconds for a pool of 2: one call, close, join."""
+    ctx = mp.get_context(method)
+    n = count(n)
+
+    def once():
+        pool = ctx.Pool(2)
+        pool.apply(nop, (1,))
+        pool.close()
+        pool.join()
+
+    once()
+    begin = now()
+    for _ in range(n):
+        once()
+    return (now() - begin) / n * 1e3
+
+
+def timed_map(n, items, f, chunksize=None):
+    with mp.Pool(2) as pool:
+        pool.map(nop, range(4), 1)
+        begin = now()
+        assert len(pool.map(f, items, chunksize)) == len(items)
+        return n / (now() - begin)
+
+
+@workload("pool_map_tiny")
+def pool_map_tiny():
+    n = count(100000)
+    return timed_map(n, range(n), nop)
+
+
+@workload("pool_map_tiny_chunk1")
+def pool_map_tiny_chunk1():
+    n = count(20000)
+    return timed_map(n, range(n), nop, 1)
+
+
+@workload("pool_map_bytes")
+def pool_map_bytes():
+    return timed_map(64, [bytes([64 + i % 32]) * MIB for i in range(64)], nop)
+
+
+@workload("pool_apply_latency")
+def pool_apply_latency():
+    n = count(4000)
+    with mp.Pool(2) as pool:
+        for i in range(WARMUPS):
+            pool.apply(nop, (i,))
+        begin = now()
+        for i in range(n):
+            pool.apply(nop, (i,))
+        return n / (now() - begin)
+
+
+@workload("executor_submit", 20000, False)
+@workload("executor_submit_latency", 4000, True)
+def executor_submit(n, one_by_one):
+    from concurrent.futures import ProcessPoolExecutor
+    n = count(n)
+    with ProcessPoolExecutor(2) as executor:
+        executor.submit(nop, 0).result()
+        begin = now()
+        if one_by_one:
+            for i in range(n):
+                executor.submit(nop, i).result()
+        else:
+            futures = [executor.submit(nop, i) for i in range(n)]
+            for future in futures:
+                future.result()
+        return n / (now() - begin)
+
+
+def primes(limit):
+    found = 0
+    for n in range(2, limit):
+        d = 2
+        while d * d <= n:
+            if n % d == 0:
+                break
+            d += 1
+        else:
+            found += 1
+    return found
+
+
+@workload("pool_map_cpu")
+def pool_map_cpu():
+    """How much faster than one after the other."""
+    with mp.Pool(2) as pool:
+        pool.map(nop, range(4), 1)
+        begin = now()
+        for _ in range(16):
+            assert primes(20000) == 2262
+        serial = (now() - begin) * 4
+        begin = now()
+        pool.map(primes, [20000] * 64)
+        return serial / (now() - begin)
+
+
+@workload("idle_pool_cpu")
+def idle_pool_cpu():
+    """Milliseconds of CPU time of an idle pool of 2 and its owner in 5 s."""
+    import os
+    import time
+    with mp.Pool(2) as pool:
+        pool.map(nop, range(4), 1)
+        pids = [os.getpid()] + [p.pid for p in mp.active_children()]
+
+        def used():
+            ns = 0
+            for pid in pids:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+                        ns += int(f.read().split()[0])
+            return ns / 1e6
+
+        before = used()
+        time.sleep(5)
+        return used() - before
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         SCALE = float(sys.argv[2])

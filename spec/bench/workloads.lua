@@ -148,4 +148,33 @@ add{name = "shared_memory", goals = {python = 1}, aims = {least = 70e3}}
 add{name = "shared_memory_touched"}
 add{name = "shared_memory_copy", unit = "MiB/s"}
 
+-- pools ----------------------------------------------------------------------
+
+for method, goals in pairs{
+  fork = {two = 1.5, python = 0.2}, spawn = {python = 0.2},
+  forkserver = {python = 0.2},
+} do
+  add{name = "pool_start_" .. method, unit = "ms", less = true,
+    sides = method == "fork" and "luamp two python" or "luamp python",
+    run = {two = "BUILD/bin/luamp spec/bench/luamp.lua start_two SCALE"},
+    goals = goals}
+end
+add{name = "pool_map_tiny", sides = "luamp python", goals = {python = 1},
+  aims = {least = 10e6}}
+add{name = "pool_map_tiny_chunk1", sides = "luamp python node",
+  run = {node = "node spec/bench/peer.js SCALE"},
+  goals = {python = 10, node = 1}, aims = {least = 1e6}}
+add{name = "pool_apply_latency", sides = "luamp python",
+  goals = {python = 10}, aims = {least = 400e3}}
+add{name = "executor_submit", sides = "luamp python", goals = {python = 20},
+  aims = {least = 400e3}}
+add{name = "executor_submit_latency", sides = "luamp python",
+  goals = {python = 10}}
+add{name = "pool_map_cpu", unit = "x", sides = "luamp python",
+  goals = {least = 1.85}, aims = {least = 1.95}}
+add{name = "pool_map_bytes", unit = "MiB/s", sides = "luamp python",
+  goals = {python = 3}, aims = {least = 2000}}
+add{name = "idle_pool_cpu", unit = "ms", less = true, sides = "luamp python",
+  aims = {python = 1}}
+
 return workloads

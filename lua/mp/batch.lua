@@ -1,0 +1,258 @@
+--- From lists and iterators to items of a crew, and back.
+--
+-- Tasks travel in runs.  How long a run is, unless `chunksize` says: what is
+-- left is dealt out in ever smaller parts, so that the workers end together,
+-- and no run takes much longer than TARGET by what tasks of this function took
+-- so far.
+local crews = require "mp.crew"
+local job = require "mp.job"
+local progress = require "mp.progress"
+
+local batch = {}
+
+local TARGET = 0.01 -- seconds of work in a run
+local ITERATED = 0.002 -- the same when results are wanted one by one
+local MOST = 65536
+local AHEAD = 4 -- runs under way, a worker
+
+--- Queue an item of a job; an error names the task, not the message.
+function batch.submit(self, kind, first, n, payload)
+  local ok, err = pcall(self.crew.submit, self.crew, self, self.entry, kind,
+    first, n, payload)
+  if ok then return err end
+  if type(err) == "string" then
+    local what = kind == crews.CALL and "args" or "list"
+    err = err:gsub("^value%[1%]", "the function")
+    if kind == crews.ONE then
+      err = err:gsub("^value%[3%]", ("%s[%d]"):format(what, first))
+    else
+      err = err:gsub("^value%[3%]%[(%d+)%]", function(i)
+        return ("%s[%d]"):format(what, first + i - 1)
+      end)
+    end
+  end
+  crews.release(self.entry)
+  self.entry = nil
+  error(err, 0)
+end
+
+local function run_length(self, left, target)
+  local n = (left + AHEAD * self.crew.size - 1) // (AHEAD * self.crew.size)
+  local seconds = self.entry.seconds
+  if seconds then
+    n = math.min(n, seconds > 0 and math.ceil(target / seconds) or n)
+  end
+  return math.max(1, math.min(n, MOST))
+end
+
+--- Give the crew the next n elements of a list.
+local function deal(self, kind, list, first, n)
+  if n == 1 and kind == crews.RUN then
+    return batch.submit(self, crews.ONE, first, 1, list[first])
+  end
+  batch.submit(self, kind, first, n,
+    table.move(list, first, first + n - 1, 1, {}))
+end
+
+--- A function that deals out a list, until `window` items are under way.
+---@param chunksize? integer
+---@return fun(window: integer)
+function batch.of_list(self, kind, list, n, chunksize)
+  local next_one = 1
+  return function(window)
+    while next_one <= n and self.crew.pending < window do
+      local left = n - next_one + 1
+      local length = chunksize or run_length(self, left, TARGET)
+      length = math.min(length, left)
+      local first = next_one
+      next_one = first + length
+      deal(self, kind, list, first, length)
+    end
+  end
+end
+
+--- Nobody waits for the job any more.
+function batch.drop(self)
+  self.crew:revoke(self)
+  if self.entry and not self.ready_now then
+    self.callback, self.error_callback = nil, nil
+  end
+end
+
+--- Deal out and take in until the job is ready or its time is up.
+function batch.run(self, feed, deadline, label)
+  local crew = self.crew
+  local window = AHEAD * crew.size + 2
+  local display = label and progress.open(label, self, crew)
+  local _ <close> = display
+  while not self.ready_now do
+    feed(window)
+    if self.ready_now then break end
+    local left = job.left(deadline)
+    if left and left <= 0 then
+      crew:pump(0)
+      return
+    end
+    if display then
+      display:show()
+      left = math.min(left or math.huge, display.period)
+    end
+    crew:pump(left)
+  end
+end
+
+-- Iterators
+
+--- The elements of a list or an iterator, one a call: more?, element.
+local function reader(source)
+  if type(source) == "table" and not (getmetatable(source) or {}).__call then
+    local i, n = 0, source.n or #source
+    return function()
+      i = i + 1
+      if i <= n then return true, source[i] end
+    end, n
+  end
+  return function()
+    local value = source()
+    if value ~= nil then return true, value end
+  end
+end
+
+local Iteration = job.derive(job.Job, nil)
+
+function Iteration:_deliver(first, list, n, failures)
+  self.finished = self.finished + n
+  for i = 1, n do
+    local place, err = first + i - 1, failures and failures[i]
+    self.results[place] = list[i]
+    self.state[place] = err and { err } or true
+    if not self.ordered then
+      self.came = self.came + 1
+      self.order[self.came] = place
+    end
+  end
+end
+
+function Iteration:_fail(first, n, err)
+  self.failed = self.failed + n
+  for place = first, first + n - 1 do
+    self:_deliver(place, {}, 1, { err })
+  end
+end
+
+function Iteration:_revoked(_, n)
+  self.read = self.read - n
+end
+
+--- The length of the next run.
+local function stride(self)
+  if self.chunksize then return self.chunksize end
+  local seconds = self.entry.seconds
+  if not seconds then return 1 end
+  if seconds <= 0 then return 256 end
+  return math.max(1, math.min(math.ceil(ITERATED / seconds), 1024))
+end
+
+--- Read ahead while fewer than AHEAD runs a worker are read and not given.
+local function feed_iteration(self)
+  local ahead = AHEAD * self.crew.size
+  while not self.ended do
+    local length = stride(self)
+    local room = (self.buffersize or ahead * length) - (self.read - self.given)
+    if room <= 0 then return end
+    length = math.min(length, room)
+    local list, n, first = {}, 0, self.read + 1
+    while n < length do
+      local more, value = self.next_value()
+      if not more then
+        self.ended = true
+        break
+      end
+      n = n + 1
+      list[n] = value
+    end
+    if n == 0 then return end
+    self.read = self.read + n
+    if n == 1 then
+      batch.submit(self, crews.ONE, first, 1, list[1])
+    else
+      batch.submit(self, crews.RUN, first, n, list)
+    end
+  end
+end
+
+--- Results in order come by their place, others as they have come.
+local function next_place(self)
+  if self.ordered then
+    local place = self.given + 1
+    return self.state[place] and place
+  end
+  local place = self.order[self.taken + 1]
+  if not place then return nil end
+  self.order[self.taken + 1] = nil
+  self.taken = self.taken + 1
+  return place
+end
+
+local function give(self, place)
+  local state, result = self.state[place], self.results[place]
+  self.state[place], self.results[place] = nil, nil
+  self.given = self.given + 1
+  if state ~= true then error(state[1], 0) end
+  return place, result
+end
+
+local function close_iteration(self)
+  if self.closed then return end
+  self.closed = true
+  self.ended = true
+  self.crew:revoke(self)
+  if self.entry then crews.release(self.entry) end
+  self.entry = nil
+  if self.display then self.display:close() end
+end
+
+local function step(self)
+  local deadline = self.deadline or job.deadline("imap", self.timeout)
+  while not self.closed do
+    local place = next_place(self)
+    if place then
+      feed_iteration(self)
+      if self.display then self.display:show() end
+      return give(self, place)
+    end
+    feed_iteration(self)
+    if self.given == self.read and self.ended then
+      close_iteration(self)
+      return nil
+    end
+    local left = job.left(deadline)
+    if left and left <= 0 then error("timeout", 0) end
+    if self.display then
+      left = math.min(left or math.huge, self.display.period)
+    end
+    self.crew:pump(left)
+  end
+  return nil
+end
+
+--- The iterator of imap: a function, and what ends it with the loop.
+function batch.iterate(crew, f, source, opts, ordered)
+  local self = job.new(Iteration, crew, nil, nil)
+  self.entry = crew:use(f, true)
+  self.next_value, self.n = reader(source)
+  self.ordered, self.order, self.came, self.taken = ordered, {}, 0, 0
+  self.state, self.read, self.given = {}, 0, 0
+  self.chunksize, self.buffersize = opts.chunksize, opts.buffersize
+  self.timeout, self.deadline = opts.timeout, opts.deadline
+  if opts.progress then
+    self.display = progress.open(opts.progress, self, crew)
+  end
+  local closer = setmetatable({}, { __close = function()
+    close_iteration(self)
+  end })
+  feed_iteration(self)
+  return function() return step(self) end, nil, nil, closer
+end
+
+return batch
