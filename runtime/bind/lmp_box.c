@@ -49,7 +49,9 @@ static size_t size_of(enum mp_type kind) {
 }
 
 static int values_of(enum mp_type kind) {
-  return kind == MP_TYPE_PROC ? LMP_BOX_VALUES : is_cell(kind);
+  if (kind == MP_TYPE_PROC)
+    return LMP_BOX_VALUES;
+  return is_cell(kind) || kind == MP_TYPE_BLOCK;
 }
 
 void lmp_box_close(struct lmp_box *b) {
