@@ -8,10 +8,12 @@ local child = {}
 --- A failed run, with the traceback of where it failed.
 local Failure = {}
 
-function child.note_failure(message)
+---@param level? integer where the traceback begins
+function child.note_failure(message, level)
   local text = error_types.text(message)
-  return setmetatable(
-    { message = message, traceback = debug.traceback(text, 2) }, Failure)
+  return setmetatable({
+    message = message, traceback = debug.traceback(text, level or 2),
+  }, Failure)
 end
 
 --- What xpcall gave may be raw: the handler itself had no stack left.
@@ -57,9 +59,16 @@ local function finish_run(self, ok, ...)
   return 1
 end
 
---- Call f(self) as the process's work; its exit code.
-local function execute(self, f)
-  return finish_run(self, xpcall(f, child.note_failure, self))
+--- What the work returned, or its error: the exit code.
+function child.settle_run(ok, ...)
+  return finish_run(proc.current_process(), ok, ...)
+end
+
+--- The work of a subclass, or of an instance with fields.
+function child.run(work)
+  local self = proc.current_process()
+  proc.take_work(self, work)
+  return self:run()
 end
 
 --- The end of a fork's child, inside the parent's call of `start`: never
@@ -70,52 +79,24 @@ function child.settle(self, ok, ...)
   life.leave(code)
 end
 
---- Take over the surroundings that the starter had.
-local function take_setup(setup, moved)
-  package.path, package.cpath = setup.path, setup.cpath
-  arg = setup.arg -- luacheck: ignore
-  if moved and setup.cwd then life.chdir(setup.cwd) end
-end
-
---- Run the work of the plan; its exit code.
-local function work(moved)
-  local self = proc.current_process()
-  life.setting_up = true
-  local code = execute(self, function()
-    take_setup(life.plan(1), moved)
-    proc.take_work(self, life.plan(2))
-    life.setting_up = false
-    return self:run()
-  end)
-  life.setting_up = false
-  return code
-end
-
 --- The program that spawn starts: arg[1] is the ticket.
 ---@param preload? string[] modules for a fork server to load
 function child.main(preload)
   local serving = life.join_family(arg[1])
   if not serving then
     life.own_exit(life.close_and_exit)
-    local code = work(false)
+    local code = life.work()
     life.finish()
     life.close_and_exit(code)
   end
+  require "mp" -- before: its children shall load nothing
   for _, name in ipairs(preload or {}) do pcall(require, name) end
   collectgarbage()
   life.serve() -- returns in each child
   life.own_exit(life.leave)
-  local code = work(true)
+  local code = life.work()
   life.finish()
   life.leave(code)
-end
-
---- The main function of a thread: its exit code.
-function child.thread()
-  life.own_exit(life.leave)
-  local code = work(false)
-  life.finish()
-  return code
 end
 
 return child

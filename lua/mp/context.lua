@@ -83,7 +83,7 @@ function context.bind(mp, name)
   local ctx = bound[name]
   if not ctx then
     ctx = setmetatable({
-      Process = proc.Process:extend { _method = name },
+      Process = proc.Process:extend { _method = name, _bound = true },
       get_start_method = function() return name end,
       Pool = function(first) return require "mp.pool".bound(ctx, first) end,
     }, { __index = mp, __name = "mp.Context" })

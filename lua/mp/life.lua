@@ -6,15 +6,14 @@ local life = {
   serve = core.serve,
   claim = core.claim,
   leave = core.exit,
-  chdir = core.chdir,
   ignore_interrupt = core.ignore_interrupt,
   terminal_width = core.terminal_width,
-  plan = core.proc_plan,
+  work = core.work,
   answer = core.proc_set_answer,
   report = core.report,
   hosted = core.hosted,
-  --- true while a child has not yet got its work: it may start nothing
-  setting_up = false,
+  --- was the end of the process taken care of?  A thread's is, from the start
+  begun = core.is_thread(),
 }
 
 --- Join the children and end the daemons; Ctrl-C ends the waiting.

@@ -101,6 +101,8 @@ end
 
 -- Making one
 
+local itself -- the process we are in: its fields are to stay
+
 local OPTIONS = {
   target = true, args = "table", name = "string", daemon = "boolean",
 }
@@ -121,7 +123,7 @@ local function construct(class, first, ...)
     error("Process: a name has 1 to 63 bytes, none of them NUL", 3)
   end
   life.begin()
-  if daemon == nil then daemon = core.proc_daemon(core.proc_self()) end
+  if daemon == nil then daemon = core.proc_daemon(proc.current_process()) end
   local self = core.proc_new(name, daemon)
   core.proc_assign(self, class, nil, target, args)
   return self
@@ -158,18 +160,16 @@ end
 -- Starting
 
 --- What the new process needs before it can decode its work.
-local function setup()
-  return {
-    path = package.path, cpath = package.cpath, cwd = core.getcwd(),
-    arg = rawget(_G, "arg"),
-  }
+local function setup(path, cpath, cwd)
+  return { path = path, cpath = cpath, cwd = cwd, arg = rawget(_G, "arg") }
 end
 
-local function set_plan(self)
+local function set_plan(self, surroundings)
   local class, fields = core.proc_class(self)
   local target, args = core.proc_work(self)
-  core.proc_set_plan(self, setup(), {
-    class = class ~= Process and class or nil,
+  core.proc_set_plan(self, surroundings, {
+    -- A context's class is of no use to one that has been started.
+    class = class ~= Process and not rawget(class, "_bound") and class or nil,
     fields = fields, target = target, args = args,
   })
 end
@@ -247,18 +247,20 @@ local function fork(self)
 end
 
 function START.spawn(self)
-  set_plan(self)
+  set_plan(self, setup())
   core.proc_spawn(self, command())
 end
 
 function START.forkserver(self)
-  set_plan(self)
-  core.proc_serve(self, command(proc.preload))
+  set_plan(self, setup(package.path, package.cpath, core.getcwd()))
+  if not core.proc_serve(self) then
+    core.proc_serve(self, command(proc.preload))
+  end
 end
 
 function START.thread(self)
-  set_plan(self)
-  core.proc_thread(self, package.path, package.cpath)
+  set_plan(self, setup(package.path, package.cpath))
+  core.proc_thread(self)
 end
 
 --- Start the process.  Raises when it was started before, when it is another
@@ -266,7 +268,7 @@ end
 --- fork), or when the system has no more processes; nothing is started then.
 ---@return mp.Process self
 function Process:start()
-  if life.setting_up then
+  if core.setting_up() then
     error("start: this process is still being set up itself", 2)
   end
   if core.proc_pid(self) then error("start: process already started", 2) end
@@ -336,7 +338,10 @@ end
 
 --- The process we are in.
 ---@return mp.Process
-function proc.current_process() return core.proc_self() end
+function proc.current_process()
+  itself = core.proc_self()
+  return itself
+end
 
 --- The process that started this one; nil in the first.
 ---@return mp.Process?

@@ -74,8 +74,23 @@ static void copy_main_hook(lua_State *L) {
                 lua_gethookcount(main));
 }
 
+void lmp_open_types(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &resume_key) == LUA_TNIL) {
+    lmp_box_types(L);
+    lmp_block_types(L);
+    lmp_listen_types(L);
+    lmp_mutex_types(L);
+    lmp_cell_types(L);
+    if (luaL_loadbuffer(L, "", 0, "=signal") != LUA_OK)
+      lua_error(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
+  }
+  lua_pop(L, 1);
+}
+
 int lmp_resume(lua_State *L) {
   luaL_checkstack(L, 4, "interrupted");
+  lmp_open_types(L); /* a thread may not have come to them yet */
   copy_main_hook(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &resume_key);
   lua_call(L, 0, 0); /* a call and a return: any pending hook fires */
@@ -128,17 +143,11 @@ static const luaL_Reg functions[] = {{"now", lmp_now},
 
 int luaopen_mp_core(lua_State *L) {
   luaL_checkversion(L);
-  if (luaL_loadbuffer(L, "", 0, "=signal") != LUA_OK)
-    return lua_error(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &resume_key);
-  lmp_box_types(L);
-  lmp_block_types(L);
-  lmp_listen_types(L);
-  lmp_mutex_types(L);
-  lmp_cell_types(L);
+  lmp_open_types(L);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, lmp_proc_functions, 0);
   luaL_setfuncs(L, lmp_start_functions, 0);
+  luaL_setfuncs(L, lmp_work_functions, 0);
   luaL_setfuncs(L, lmp_conn_functions, 0);
   luaL_setfuncs(L, lmp_life_functions, 0);
   luaL_setfuncs(L, lmp_wait_functions, 0);

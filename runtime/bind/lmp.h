@@ -160,6 +160,7 @@ __attribute__((visibility("default"))) int luaopen_mp_core(lua_State *L);
 /* Functions of mp.core, a stem a list. */
 LMP_LOCAL extern const luaL_Reg lmp_proc_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_start_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_work_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_conn_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_life_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_wait_functions[];
@@ -189,6 +190,19 @@ LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
 
 /* lmp_mutex.c -- the type of guards, when the module opens */
 LMP_LOCAL void lmp_mutex_types(lua_State *L);
+
+/* lmp_work.c -- the work of a started process */
+
+/* Do it; the exit code. */
+LMP_LOCAL int lmp_work(lua_State *L);
+/* Push a module of ours, loaded if need be. */
+LMP_LOCAL void lmp_require(lua_State *L, const char *name);
+/* Push the owner of a message. */
+LMP_LOCAL struct mp_msg *lmp_view_push(lua_State *L);
+/* core.finish(): join the children, end the daemons (lmp_life.c) */
+LMP_LOCAL int lmp_life_finish(lua_State *L);
+/* The metatables of our types, once a state. */
+LMP_LOCAL void lmp_open_types(lua_State *L);
 
 /* lmp_thread.c -- the Lua half of the start method `thread`. */
 LMP_LOCAL int lmp_thread_start(lua_State *L);

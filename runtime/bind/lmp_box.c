@@ -52,8 +52,9 @@ static size_t size_of(enum mp_type kind) {
 
 /* A process's are its fields, a cell's is its lock, a block's its buffer. */
 static int values_of(enum mp_type kind) {
-  return kind == MP_TYPE_PROC ? LMP_BOX_VALUES
-                              : is_cell(kind) || kind == MP_TYPE_BLOCK;
+  if (kind == MP_TYPE_PROC)
+    return LMP_BOX_VALUES;
+  return is_cell(kind) || kind == MP_TYPE_BLOCK;
 }
 
 void lmp_box_close(struct lmp_box *b) {

@@ -25,7 +25,7 @@ static int lmp_life_serve(lua_State *L) {
 }
 
 /* core.finish(): join the children, end the daemons */
-static int lmp_life_finish(lua_State *L) {
+int lmp_life_finish(lua_State *L) {
   int rc;
 
   do

@@ -274,53 +274,6 @@ static int lmp_proc_set_plan(lua_State *L) {
   return rc < 0 ? lmp_raise(L, rc, "start") : 0;
 }
 
-struct view {
-  struct mp_msg msg;
-};
-
-static int view_gc(lua_State *L) {
-  struct view *v = lua_touserdata(L, 1);
-
-  mp_msg_close(&v->msg);
-  return 0;
-}
-
-/* An owner for a parcel that is being decoded. */
-static struct view *push_view(lua_State *L) {
-  struct view *v = lua_newuserdatauv(L, sizeof *v, 0);
-
-  v->msg = MP_MSG_EMPTY;
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, view_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  return v;
-}
-
-/* core.proc_plan(part) -> value: part 1 the setup, part 2 the work */
-static int lmp_proc_plan(lua_State *L) {
-  int part = (int)luaL_checkinteger(L, 1);
-  struct view *v = push_view(L);
-  struct mp_msg *m = &v->msg;
-  uint32_t head = 0;
-  int ok;
-  int rc = mp_proc_plan(mp_proc_self(), m);
-
-  if (rc < 0)
-    return lmp_raise(L, rc, "plan");
-  if (m->len >= sizeof head)
-    memcpy(&head, m->data, sizeof head);
-  if (part == 1)
-    ok = lmp_unpack(L, m->data + sizeof head, head, NULL, 0, 0);
-  else
-    ok = lmp_unpack(L, m->data + sizeof head + head,
-                    m->len - sizeof head - head, m->refs, m->nrefs, 0);
-  mp_msg_close(m);
-  if (part != 1)
-    mp_proc_drop_plan();
-  return ok ? 1 : lua_error(L);
-}
-
 /* core.proc_set_answer(value) */
 static int lmp_proc_set_answer(lua_State *L) {
   struct lmp_packer *p;
@@ -335,16 +288,16 @@ static int lmp_proc_set_answer(lua_State *L) {
 /* core.proc_answer(p) -> true, value | false */
 static int lmp_proc_answer(lua_State *L) {
   struct lmp_box *b = check(L);
-  struct view *v = push_view(L);
+  struct mp_msg *m = lmp_view_push(L);
   int ok;
 
-  if (mp_proc_answer(b->held, &v->msg) < 0) {
+  if (mp_proc_answer(b->held, m) < 0) {
     lua_pushboolean(L, 0);
     return 1;
   }
   lua_pushboolean(L, 1);
-  ok = lmp_unpack(L, v->msg.data, v->msg.len, v->msg.refs, v->msg.nrefs, 0);
-  mp_msg_close(&v->msg);
+  ok = lmp_unpack(L, m->data, m->len, m->refs, m->nrefs, 0);
+  mp_msg_close(m);
   return ok ? 2 : lua_error(L);
 }
 
@@ -367,7 +320,7 @@ const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_close", lmp_proc_close},
                                        {"proc_closed", lmp_proc_closed},
                                        {"proc_set_plan", lmp_proc_set_plan},
-                                       {"proc_plan", lmp_proc_plan},
+
                                        {"proc_set_answer", lmp_proc_set_answer},
                                        {"proc_answer", lmp_proc_answer},
 

@@ -2,6 +2,7 @@
 #include "lmp.h"
 
 #define ARGS 32
+#define NO_SERVER 2 /* ENOENT on every Linux */
 
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_check(L, 1, MP_TYPE_PROC);
@@ -76,8 +77,18 @@ static int lmp_proc_spawn(lua_State *L) {
   return start_program(L, mp_proc_spawn);
 }
 
+/* core.proc_serve(p) -> true, or false when the server is to be started:
+ * core.proc_serve(p, arg0, ...) */
 static int lmp_proc_serve(lua_State *L) {
-  return start_program(L, mp_proc_serve);
+  int rc;
+
+  if (lua_gettop(L) > 1)
+    return start_program(L, mp_proc_serve);
+  rc = mp_proc_serve(check(L)->held, NULL);
+  if (rc < 0 && rc != -NO_SERVER)
+    return lmp_raise(L, rc, "start");
+  lua_pushboolean(L, rc >= 0);
+  return 1;
 }
 
 const luaL_Reg lmp_start_functions[] = {{"proc_fork", lmp_proc_fork},

@@ -155,28 +155,67 @@ static void note_coroutines(lua_State *L) {
 
 /* The new state */
 
-/* Runs protected, in the new state, still in the parent's thread. */
-static int prepare(lua_State *L) {
-  lmp_host_prepare(L, lua_touserdata(L, 3));
-  note_coroutines(L);
+/* os.exit([code]), in a thread: the end of the thread */
+static int os_exit(lua_State *L) {
+  int code = 0;
+
+  if (lua_isboolean(L, 1))
+    code = !lua_toboolean(L, 1);
+  else if (!lua_isnoneornil(L, 1))
+    code = (int)luaL_checkinteger(L, 1);
+  lua_pushcfunction(L, lmp_life_finish);
+  (void)lua_pcall(L, 0, 0, 0); /* Ctrl-C ends the waiting */
+  return lmp_thread_exit(L, code);
+}
+
+static void own_exit(lua_State *L) {
+  if (lua_getglobal(L, "os") == LUA_TTABLE) {
+    lua_pushcfunction(L, os_exit);
+    lua_setfield(L, -2, "exit");
+  }
+  lua_pop(L, 1);
+}
+
+static void preload(lua_State *L) {
   lmp_preload(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_mp_core);
   lua_setfield(L, -2, "mp.core");
-  lua_getglobal(L, "package");
-  lua_pushstring(L, lua_tostring(L, 1));
-  lua_setfield(L, -2, "path");
-  lua_pushstring(L, lua_tostring(L, 2));
-  lua_setfield(L, -2, "cpath");
-  return 0;
+  lua_pop(L, 1);
 }
 
+/* __index of package.preload: our modules come in when the first of all that
+ * are required is looked for. */
+static int preload_index(lua_State *L) {
+  lua_settop(L, 2);
+  lua_pushnil(L);
+  lua_setmetatable(L, 1);
+  preload(L);
+  lua_rawget(L, 1);
+  return 1;
+}
+
+static void preload_late(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, preload_index);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+  lua_pop(L, 1);
+}
+
+/* (host) -> exit code */
 static int main_call(lua_State *L) {
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "mp.child");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "thread");
-  lua_call(L, 0, 1);
+  int code;
+
+  lmp_host_prepare(L, lua_touserdata(L, 1));
+  note_coroutines(L);
+  own_exit(L);
+  preload_late(L);
+  code = lmp_work(L);
+  lua_pushcfunction(L, lmp_life_finish);
+  (void)lua_pcall(L, 0, 0, 0);
+  lua_pushinteger(L, code);
   return 1;
 }
 
@@ -191,8 +230,7 @@ static int run(void *arg) {
   mp_on_stop(on_stop);
   if (mp_stopping())
     arm(L);
-  lua_pushcfunction(L, main_call);
-  code = lua_pcall(L, 0, 1, 0) == LUA_OK ? (int)lua_tointeger(L, -1) : 1;
+  code = lua_pcall(L, 1, 1, 0) == LUA_OK ? (int)lua_tointeger(L, -1) : 1;
   if (here.exiting)
     code = here.code & 0xff;
   lua_sethook(L, NULL, 0, 0); /* the end is not to be stopped */
@@ -212,11 +250,9 @@ static int start_gc(lua_State *L) {
   return 0;
 }
 
-/* core.proc_thread(p, package.path, package.cpath) */
+/* core.proc_thread(p) */
 int lmp_thread_start(lua_State *L) {
   struct lmp_box *b = lmp_box_check(L, 1, MP_TYPE_PROC);
-  const char *path = luaL_checkstring(L, 2);
-  const char *cpath = luaL_checkstring(L, 3);
   const struct luamp_host *host = lmp_host(L);
   struct start *s = lua_newuserdatauv(L, sizeof *s, 0);
   int rc;
@@ -229,12 +265,9 @@ int lmp_thread_start(lua_State *L) {
   s->L = lmp_host_open(host);
   if (!s->L)
     return luaL_error(L, "start: not enough memory");
-  lua_pushcfunction(s->L, prepare);
-  lua_pushstring(s->L, path);
-  lua_pushstring(s->L, cpath);
+  /* Neither allocates: this state's errors would find no handler yet. */
+  lua_pushcfunction(s->L, main_call);
   lua_pushlightuserdata(s->L, (void *)(uintptr_t)host);
-  if (lua_pcall(s->L, 3, 0, 0) != LUA_OK)
-    return luaL_error(L, "start: %s", lua_tostring(s->L, -1));
   rc = mp_proc_thread(b->held, run, s->L);
   if (rc < 0)
     return lmp_raise(L, rc, "start");

@@ -40,6 +40,8 @@ static void set_exit(struct mp__slot *s, uint32_t word) {
   /* What the kernel said stands; a claim gives way to it. */
   while (!(seen & MP__EXIT_FINAL) && !mp__cas32_seq(&s->exit, &seen, word))
     ;
+  if (seen & MP__EXIT_FINAL)
+    return; /* who wrote that tells of it, too */
   if (s->method == MP_THREAD)
     mp__futex_wake(&s->exit, INT32_MAX);
   mp__bell_ring(&s->obj.bell);

@@ -487,7 +487,8 @@ int mp_proc_fork(mp_ref p);
 /* argv[0] is the file to run, the rest its argument vector, in which the word
  * "%d" stands for the ticket of mp_join. */
 int mp_proc_spawn(mp_ref p, const char *const *argv);
-/* Through the caller's own fork server, started with argv when needed. */
+/* Through the caller's own fork server, started with argv when needed; argv
+ * NULL: -ENOENT then, and nothing has happened. */
 int mp_proc_serve(mp_ref p, const char *const *argv);
 int mp_proc_thread(mp_ref p, int (*run)(void *arg), void *arg);
 

@@ -105,24 +105,31 @@ static void bury_server(void) {
   mp_ref_close(&server.proc);
 }
 
+/* Is there one?  A host's own fork has its parent's; and one that was started
+ * with other rights would pass them on. */
+static int have_server(void) {
+  if (server.generation != mp__here.generation)
+    server.sock = 0;
+  if (server.sock && server.ids != mp__sys_ids())
+    bury_server();
+  return server.sock != 0;
+}
+
 int mp_proc_serve(mp_ref p, const char *const *argv) {
   struct mp__slot *s = mp__at(MP_REF_ID(p));
   struct request q;
   int tries;
   int rc;
 
+  if (!have_server() && !argv)
+    return -ENOENT;
   rc = mp__start_prepare(s, MP_FORKSERVER);
   if (rc < 0)
     return rc;
   q.slot = mp__off(s);
   q.gen = s->gen;
   for (tries = 0; tries < 2; tries++) {
-    if (server.generation != mp__here.generation)
-      server.sock = 0; /* a host's own fork: that one is our parent's */
-    /* One that was started with other rights would pass them on. */
-    if (server.sock && server.ids != mp__sys_ids())
-      bury_server();
-    rc = server.sock ? 0 : launch(argv);
+    rc = server.sock ? 0 : argv ? launch(argv) : -ENOENT;
     if (rc < 0)
       break;
     rc = converse(&q);
