@@ -232,12 +232,20 @@ static int64_t pull(struct mp_conn *c, void *to, size_t n) {
   return mp__sys_read(c->fd, to, n);
 }
 
+/* The first look.  A socket that our side made is read as C would, with one
+ * call that waits; it comes back soon enough for signals. */
+static int64_t look(struct mp_conn *c, void *to, size_t n, int64_t deadline) {
+  if (c->naps && deadline == MP_FOREVER)
+    return mp__sys_recv_nap(c->fd, to, n);
+  return pull(c, to, n);
+}
+
 /* At least one byte; how many.  The end of the stream is -MP_ECLOSED. */
 static int64_t take(struct mp_conn *c, void *to, size_t n, int64_t deadline) {
   int64_t rc;
 
   for (;;) {
-    rc = pull(c, to, n < CHUNK ? n : CHUNK);
+    rc = look(c, to, n < CHUNK ? n : CHUNK, deadline);
     if (rc != -EAGAIN)
       return rc == 0 || is_reset(rc) ? -MP_ECLOSED : rc;
     rc = wait_for(c, POLLIN, deadline);

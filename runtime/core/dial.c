@@ -100,6 +100,7 @@ int mp_dial_wait(struct mp_dial *d, struct mp_conn *c, unsigned flags,
   mp__net_block(d->fd);
   *c = MP_CONN_EMPTY;
   c->fd = d->fd;
+  c->naps = mp__sys_set_naps(c->fd);
   d->fd = -1;
   return 0;
 }

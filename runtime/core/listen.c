@@ -301,6 +301,7 @@ static int move(struct mp_listener *l, struct mp_pending *p, const void *key,
     drop(l, p);
   } else if (rc > 0) {
     *c = p->conn;
+    c->naps = mp__sys_set_naps(c->fd);
     *peer = p->peer;
     leave(l, p);
     free(p);
@@ -394,6 +395,7 @@ static int accept_any(struct mp_listener *l, struct mp_conn *c,
     if (rc >= 0) {
       *c = MP_CONN_EMPTY;
       c->fd = rc;
+      c->naps = mp__sys_set_naps(rc);
       return 0;
     }
     if (rc != -EAGAIN)

@@ -592,6 +592,7 @@ void mp_event_rearm(mp_ref ref, int fd);
 struct mp_conn {
   int fd;                 /* -1: closed */
   int is_pipe;            /* 1: found to be no socket */
+  int naps;               /* 1: a read that waits comes back now and then */
   int send_err;           /* what sending fails with from now on, or 0 */
   int recv_err;           /* the same of receiving */
   uint64_t sent;          /* bytes written of a message that -EINTR halved */

@@ -56,6 +56,9 @@ int mp__sys_queued(int fd);              /* bytes that wait to be read */
  * On a socket never blocking (-EAGAIN), -ENOTSOCK for anything else.  writev
  * blocks as the descriptor does. */
 int64_t mp__sys_recv(int sock, void *to, size_t n);
+int mp__sys_set_naps(int sock);
+/* Waits as long as mp__sys_set_naps has said, then -EAGAIN; -EINTR. */
+int64_t mp__sys_recv_nap(int sock, void *to, size_t n);
 int64_t mp__sys_sendv(int sock, const struct mp_iov *iov, unsigned n);
 int64_t mp__sys_writev(int fd, const struct mp_iov *iov, unsigned n);
 

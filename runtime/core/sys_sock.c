@@ -25,6 +25,20 @@ int64_t mp__sys_recv(int sock, void *to, size_t n) {
   return rc < 0 ? -errno : rc;
 }
 
+#define NAP_US 250000
+
+int mp__sys_set_naps(int sock) {
+  struct timeval nap = {0, NAP_US};
+
+  return setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &nap, sizeof nap) == 0;
+}
+
+int64_t mp__sys_recv_nap(int sock, void *to, size_t n) {
+  ssize_t rc = recv(sock, to, n, 0);
+
+  return rc < 0 ? -errno : rc;
+}
+
 int64_t mp__sys_sendv(int sock, const struct mp_iov *iov, unsigned n) {
   struct msghdr m = {.msg_iovlen = n};
   ssize_t rc;

@@ -152,6 +152,28 @@ function workload.pipe_throughput_1m_obj()
   return throughput("", ("x"):rep(MIB), 4000)
 end
 
+-- sockets --------------------------------------------------------------------
+
+function workload.tcp_pingpong()
+  local n = count(40000)
+  local listener = assert(mp.connection.Listener { family = "AF_INET" })
+  local p = mp.Process(function()
+    echo(assert(mp.connection.Client { address = listener.address }),
+      WARMUPS + n)
+  end)
+  p:start()
+  local conn = assert(listener:accept())
+  local begin
+  for i = 1, WARMUPS + n do
+    if i == WARMUPS + 1 then begin = now() end
+    conn:send(i)
+    conn:recv()
+  end
+  local took = now() - begin
+  p:join()
+  return n / took
+end
+
 -- queues ---------------------------------------------------------------------
 
 --- Items a second from `p` producers to `c` consumers, released together.

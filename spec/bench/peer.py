@@ -108,6 +108,29 @@ def pipe_pingpong():
     return n / took
 
 
+def tcp_echo(address, n):
+    from multiprocessing.connection import Client
+    echo(Client(address), n)
+
+
+@workload("tcp_pingpong")
+def tcp_pingpong():
+    from multiprocessing.connection import Listener
+    n = count(10000)
+    listener = Listener(("127.0.0.1", 0))
+    p = mp.Process(target=tcp_echo, args=(listener.address, WARMUPS + n))
+    p.start()
+    conn = listener.accept()
+    for i in range(WARMUPS + n):
+        if i == WARMUPS:
+            begin = now()
+        conn.send(i)
+        conn.recv()
+    took = now() - begin
+    p.join()
+    return n / took
+
+
 def sender(conn, value, n):
     for _ in range(n):
         conn.send(value)

@@ -74,6 +74,10 @@ add{name = "pipe_throughput_int", sides = "luamp python floor pipes"}
 add{name = "pipe_throughput_1m", unit = "MiB/s", aims = {least = 5000}}
 add{name = "pipe_throughput_1m_obj", unit = "MiB/s", aims = {least = 5000}}
 
+-- sockets --------------------------------------------------------------------
+
+add{name = "tcp_pingpong", goals = {python = 1, floor = 0.77}}
+
 -- encode and decode ----------------------------------------------------------
 
 local codecs = "luamp lua python floor marshal cjson mpack messagepack"

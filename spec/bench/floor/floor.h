@@ -24,6 +24,7 @@ struct floor_workload {
 /* One table a file; a NULL name ends it. */
 extern const struct floor_workload floor_start[];
 extern const struct floor_workload floor_chan[];
+extern const struct floor_workload floor_net[];
 extern const struct floor_workload floor_queue[];
 extern const struct floor_workload floor_sync[];
 extern const struct floor_workload floor_cell[];

@@ -82,7 +82,8 @@ lua_State *floor_state(void) {
 
 static const struct floor_workload *find(const char *name) {
   static const struct floor_workload *const tables[] = {
-      floor_start, floor_chan, floor_queue, floor_sync, floor_cell, floor_walk};
+      floor_start, floor_chan, floor_net, floor_queue,
+      floor_sync,  floor_cell, floor_walk};
 
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     for (const struct floor_workload *w = tables[i]; w->name != NULL; w++) {
