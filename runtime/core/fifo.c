@@ -76,10 +76,11 @@ static int wait_for_item(struct mp__queue *q, struct mp__nap *nap,
     return -MP_ETIMEOUT;
   if (mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
     return 0;
-  seq = mp__queue_lie_down(q);
+  mp__count_in(&q->item_sleepers);
+  seq = mp__load32_seq(&q->item_seq);
   if (mp__queue_empty(q) && !mp__load32_seq(&q->closed))
     rc = mp__nap(nap, &q->item_seq, seq, deadline);
-  mp__queue_get_up(q);
+  mp__count_out(&q->item_sleepers);
   return rc;
 }
 
@@ -101,7 +102,6 @@ static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch) {
   if (rc < 0)
     return rc;
   mp__queue_roomy(&f->q, rc);
-  mp__queue_pass_on(&f->q);
   return 0;
 }
 
@@ -139,10 +139,10 @@ static int get(mp_ref queue, struct mp_msg *m, void *scratch, int64_t deadline,
     if (has_died(deaths, deadline))
       return -MP_EDEATH;
     rc = wait_for_item(&f->q, &nap, deadline);
-    if (rc < 0) {
-      mp__queue_pass_on(&f->q); /* a wake may have been for us */
-      return rc == -MP_ETIMEOUT ? -MP_EEMPTY : rc;
-    }
+    if (rc == -MP_ETIMEOUT)
+      return -MP_EEMPTY;
+    if (rc < 0)
+      return rc;
   }
 }
 

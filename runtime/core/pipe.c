@@ -104,10 +104,11 @@ static int wait_for_item(struct mp__pipe *p, unsigned e, struct mp__nap *nap,
   if (deadline > MP_NOW &&
       mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
     return 0;
-  seq = mp__queue_lie_down(q);
+  mp__count_in(&q->item_sleepers);
+  seq = mp__load32_seq(&q->item_seq);
   if (mp__queue_empty(q) && !peer_gone(p, e))
     rc = mp__nap(nap, &q->item_seq, seq, deadline);
-  mp__queue_get_up(q);
+  mp__count_out(&q->item_sleepers);
   return rc;
 }
 
@@ -127,10 +128,8 @@ int mp_pipe_recv(mp_ref end, struct mp_msg *m, void *scratch,
     if (gone)
       return -MP_ECLOSED;
     rc = wait_for_item(p, e, &nap, deadline);
-    if (rc < 0) {
-      mp__queue_pass_on(&p->q[!e]); /* a wake may have been for us */
+    if (rc < 0)
       return rc;
-    }
   }
 }
 
@@ -146,7 +145,6 @@ int mp_pipe_poll(mp_ref end, int64_t deadline) {
     if (deadline <= MP_NOW)
       return 0;
     rc = wait_for_item(p, e, &nap, deadline);
-    mp__queue_pass_on(&p->q[!e]); /* a wake was for one who takes */
     if (rc == -MP_ETIMEOUT)
       return 0;
     if (rc < 0)

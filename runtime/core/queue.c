@@ -96,36 +96,6 @@ static void wake(uint32_t *sleepers, uint32_t *seq, int n) {
   mp__futex_wake(seq, n);
 }
 
-/* Producers wake one consumer at a time: until that one has got up and looks,
- * further puts find `waking` and make no system call.  It takes an item, and if
- * more lie there it wakes the next.  One that is killed in between is a death,
- * which wakes all that sleep. */
-static void wake_consumer(struct mp__queue *q) {
-  uint32_t idle = 0;
-
-  if (mp__load32_seq(&q->item_sleepers) == 0 ||
-      !mp__cas32_seq(&q->waking, &idle, 1))
-    return;
-  MP_FAULT("queue.waking");
-  mp__add32_seq(&q->item_seq, 1);
-  mp__futex_wake(&q->item_seq, 1);
-}
-
-uint32_t mp__queue_lie_down(struct mp__queue *q) {
-  mp__count_in(&q->item_sleepers);
-  return mp__load32_seq(&q->item_seq);
-}
-
-void mp__queue_get_up(struct mp__queue *q) {
-  mp__count_out(&q->item_sleepers);
-  mp__store32_seq(&q->waking, 0);
-}
-
-void mp__queue_pass_on(struct mp__queue *q) {
-  if (!mp__queue_empty(q))
-    wake_consumer(q);
-}
-
 void mp__queue_wake_all(struct mp__queue *q) {
   wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
   wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
@@ -327,7 +297,7 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
       mp_ref_close(&parcel);
   }
   if (rc == 0) {
-    wake_consumer(q);
+    wake(&q->item_sleepers, &q->item_seq, 1);
     mp__bell_ring(&q->bell);
   }
   return rc;
@@ -487,7 +457,6 @@ int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
   if (rc < 0)
     return rc;
   mp__queue_roomy(q, rc);
-  mp__queue_pass_on(q);
   return 0;
 }
 

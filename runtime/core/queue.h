@@ -35,9 +35,7 @@ struct mp__queue {
   uint64_t get_seg;       /* get lock, and big when it changes */
   uint32_t item_seq;      /* futex: changes at each wake of a consumer */
   uint32_t voids;         /* 1: some messages may be void; get lock */
-  uint32_t waking;        /* 1: one was woken and has not looked yet; anyone */
-  uint32_t pad1;
-  uint64_t pad2[3];
+  uint64_t pad2[4];
   /* rarely written */
   uint64_t spare;       /* an empty segment for the next producer; big */
   uint64_t long_put;    /* bytes of parcels ever put; big */
@@ -81,12 +79,6 @@ unsigned mp__queue_void(struct mp__queue *q, uint32_t from, uint32_t to,
                         uint32_t *which, unsigned n);
 /* With the get lock, before a take: nothing void lies in front. */
 void mp__queue_pass(struct mp__queue *q);
-/* Around a consumer's sleep: the sequence to sleep on, read before the last
- * look; and when it is over, before the next. */
-uint32_t mp__queue_lie_down(struct mp__queue *q);
-void mp__queue_get_up(struct mp__queue *q);
-/* After a take: is there something for another sleeper? */
-void mp__queue_pass_on(struct mp__queue *q);
 /* Give memory back, a step a transaction; 0 when nothing is left. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
 void mp__queue_wake_all(struct mp__queue *q); /* the big lock is held */
