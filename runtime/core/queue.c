@@ -432,6 +432,7 @@ static void pass_one(struct mp__queue *q, struct record *r) {
 }
 
 void mp__queue_pass(struct mp__queue *q) {
+  uint64_t get = q->get;
   struct record *r;
 
   if (!q->voids)
@@ -440,11 +441,14 @@ void mp__queue_pass(struct mp__queue *q) {
     while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT)
       leave_segment(q);
     if (!(r->kind & VOID))
-      return;
+      break;
     pass_one(q, r);
     MP_FAULT("queue.passed");
   }
-  mp__store32_rel(&q->voids, 0);
+  if (mp__queue_empty(q))
+    mp__store32_rel(&q->voids, 0);
+  if (q->get != get) /* there is room, and perhaps nothing to take */
+    wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
 }
 
 int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
