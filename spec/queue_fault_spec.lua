@@ -6,6 +6,7 @@
 
 local helper = require "helper"
 local mp = require "mp"
+local host = helper.host
 
 local LONG = 8 -- a timeout that only a broken build meets
 
@@ -153,6 +154,24 @@ describe("queue:", function()
       assert.equal("last", q:get(LONG))
       assert.equal(100000, #q:get(LONG))
       assert.same({ n = 2, nil, "empty" }, table.pack(q:get(0.02)))
+    end)
+
+    each_method("of all consumers leave a full queue full", function(ctx)
+      local q, ready = ctx.Queue(1), ctx.SimpleQueue()
+      local consumer = start(ctx, function(from, here)
+        from:get()
+        here:put(true)
+        here.get(require "mp".Queue())
+      end, q, ready)
+      q:put(1)
+      ready:get(LONG)
+      q:put(2)
+      consumer:kill()
+      consumer:join()
+      local from = host.now()
+      assert.same({ false, "full" }, { q:put(3, 0.1) })
+      assert.is_true(host.now() - from >= 0.1)
+      assert.equal(2, q:get(LONG))
     end)
 
     it("of the parent leave the children their queue", function()

@@ -76,11 +76,10 @@ static int wait_for_item(struct mp__queue *q, struct mp__nap *nap,
     return -MP_ETIMEOUT;
   if (mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
     return 0;
-  mp__count_in(&q->item_sleepers);
-  seq = mp__load32_seq(&q->item_seq);
+  seq = mp__queue_sleep(q);
   if (mp__queue_empty(q) && !mp__load32_seq(&q->closed))
     rc = mp__nap(nap, &q->item_seq, seq, deadline);
-  mp__count_out(&q->item_sleepers);
+  mp__queue_awake(q);
   return rc;
 }
 
@@ -101,7 +100,7 @@ static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch) {
   mp__lock_drop(&f->q.get_lock);
   if (rc < 0)
     return rc;
-  mp__queue_roomy(&f->q, rc);
+  mp__queue_took(&f->q, rc);
   return 0;
 }
 

@@ -104,11 +104,10 @@ static int wait_for_item(struct mp__pipe *p, unsigned e, struct mp__nap *nap,
   if (deadline > MP_NOW &&
       mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
     return 0;
-  mp__count_in(&q->item_sleepers);
-  seq = mp__load32_seq(&q->item_seq);
+  seq = mp__queue_sleep(q);
   if (mp__queue_empty(q) && !peer_gone(p, e))
     rc = mp__nap(nap, &q->item_seq, seq, deadline);
-  mp__count_out(&q->item_sleepers);
+  mp__queue_awake(q);
   return rc;
 }
 

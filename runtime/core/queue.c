@@ -96,6 +96,36 @@ static void wake(uint32_t *sleepers, uint32_t *seq, int n) {
   mp__futex_wake(seq, n);
 }
 
+/* Wake one, unless one is on its way: it looks after it has taken its call
+ * back, so it sees what we have done, and calls the next if there is more than
+ * it needs.  Without this each put would wake somebody until the first woken
+ * gets a CPU.  One that is killed on its way is noticed by those who sleep. */
+static void call(uint32_t *sleepers, uint32_t *called, uint32_t *seq) {
+  if (mp__load32_seq(sleepers) == 0 || mp__swap32_seq(called, 1))
+    return;
+  mp__add32_seq(seq, 1);
+  mp__futex_wake(seq, 1);
+}
+
+static uint32_t sleep_on(uint32_t *sleepers, uint32_t *called, uint32_t *seq) {
+  mp__count_in(sleepers);
+  mp__store32_seq(called, 0);
+  return mp__load32_seq(seq);
+}
+
+static void awake(uint32_t *sleepers, uint32_t *called) {
+  mp__store32_seq(called, 0);
+  mp__count_out(sleepers);
+}
+
+uint32_t mp__queue_sleep(struct mp__queue *q) {
+  return sleep_on(&q->item_sleepers, &q->item_called, &q->item_seq);
+}
+
+void mp__queue_awake(struct mp__queue *q) {
+  awake(&q->item_sleepers, &q->item_called);
+}
+
 void mp__queue_wake_all(struct mp__queue *q) {
   wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
   wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
@@ -118,11 +148,10 @@ int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,
     return -MP_ETIMEOUT;
   if (mp__spin(full->word, full->seen, UINT64_MAX))
     return 0;
-  mp__count_in(&q->room_sleepers);
-  seq = mp__load32_seq(&q->room_seq);
+  seq = sleep_on(&q->room_sleepers, &q->room_called, &q->room_seq);
   if (mp__load64_seq(full->word) == full->seen && !mp__load32_seq(&q->closed))
     rc = mp__nap(nap, &q->room_seq, seq, deadline);
-  mp__count_out(&q->room_sleepers);
+  awake(&q->room_sleepers, &q->room_called);
   return rc;
 }
 
@@ -297,7 +326,10 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
       mp_ref_close(&parcel);
   }
   if (rc == 0) {
-    wake(&q->item_sleepers, &q->item_seq, 1);
+    call(&q->item_sleepers, &q->item_called, &q->item_seq);
+    if (q->max_items && mp__load32_seq(&q->room_sleepers) &&
+        one_more(q, full) == 0)
+      call(&q->room_sleepers, &q->room_called, &q->room_seq);
     mp__bell_ring(&q->bell);
   }
   return rc;
@@ -400,6 +432,7 @@ static void pass_one(struct mp__queue *q, struct record *r) {
 }
 
 void mp__queue_pass(struct mp__queue *q) {
+  uint64_t get = q->get;
   struct record *r;
 
   if (!q->voids)
@@ -408,11 +441,14 @@ void mp__queue_pass(struct mp__queue *q) {
     while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT)
       leave_segment(q);
     if (!(r->kind & VOID))
-      return;
+      break;
     pass_one(q, r);
     MP_FAULT("queue.passed");
   }
-  mp__store32_rel(&q->voids, 0);
+  if (mp__queue_empty(q))
+    mp__store32_rel(&q->voids, 0);
+  if (q->get != get) /* there is room, and perhaps nothing to take */
+    wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
 }
 
 int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
@@ -439,10 +475,14 @@ int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
   return roomy;
 }
 
-void mp__queue_roomy(struct mp__queue *q, int n) {
+void mp__queue_took(struct mp__queue *q, int n) {
   MP_FAULT("queue.get.committed");
-  if (n > 0)
+  if (n == 1)
+    call(&q->room_sleepers, &q->room_called, &q->room_seq);
+  else if (n > 1)
     wake(&q->room_sleepers, &q->room_seq, n);
+  if (mp__load32_seq(&q->item_sleepers) && !mp__queue_empty(q))
+    call(&q->item_sleepers, &q->item_called, &q->item_seq);
 }
 
 int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
@@ -456,7 +496,7 @@ int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
   mp__lock_drop(&q->get_lock);
   if (rc < 0)
     return rc;
-  mp__queue_roomy(q, rc);
+  mp__queue_took(q, rc);
   return 0;
 }
 

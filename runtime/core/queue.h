@@ -27,7 +27,8 @@ struct mp__queue {
   uint64_t put_seg;       /* put lock, and big when it changes */
   uint32_t room_seq;      /* futex: changes at each wake of a producer */
   uint32_t max_items;     /* 0: no limit; the founder of the queue */
-  uint64_t pad0[4];
+  uint32_t room_called;   /* 1: a producer was woken, and has not looked yet */
+  uint32_t pad0[7];
   /* consumers' line */
   struct mp__lock get_lock;
   uint32_t item_sleepers; /* consumers asleep for want of an item */
@@ -35,7 +36,9 @@ struct mp__queue {
   uint64_t get_seg;       /* get lock, and big when it changes */
   uint32_t item_seq;      /* futex: changes at each wake of a consumer */
   uint32_t voids;         /* 1: some messages may be void; get lock */
-  uint64_t pad2[4];
+  uint32_t item_called;   /* 1: a consumer was woken, and has not looked yet */
+  uint32_t pad1;
+  uint64_t pad2[3];
   /* rarely written */
   uint64_t spare;       /* an empty segment for the next producer; big */
   uint64_t long_put;    /* bytes of parcels ever put; big */
@@ -67,9 +70,14 @@ int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,
 /* 0, -MP_EEMPTY */
 int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch);
 /* The same in two parts.  With the get lock, and not empty: the number of
- * producers that can now go on, < 0; then without it: wake so many. */
+ * producers that can now go on, < 0; then without it: wake so many, and
+ * another consumer if there is more to take. */
 int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch);
-void mp__queue_roomy(struct mp__queue *q, int n);
+void mp__queue_took(struct mp__queue *q, int n);
+/* Around a consumer's nap on item_seq, of which the first gives the value;
+ * in between it looks once more. */
+uint32_t mp__queue_sleep(struct mp__queue *q);
+void mp__queue_awake(struct mp__queue *q);
 uint32_t mp__queue_len(const struct mp__queue *q);
 /* Nothing more comes in; everybody who waits looks again. */
 void mp__queue_shut(struct mp__queue *q);

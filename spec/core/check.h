@@ -41,6 +41,7 @@ struct check_record { /* queue.c */
   uint32_t len, kind;
 };
 enum { CHECK_RECORD, CHECK_PARCEL, CHECK_NEXT };
+#define CHECK_VOID 4u /* taken back */
 
 struct check_use {
   uint64_t top;
@@ -332,23 +333,24 @@ static inline void check_records(struct check *c, const struct mp__queue *q) {
   for (;;) {
     const struct check_segment *s = mp__at(seg);
     const struct check_record *r = mp__at(seg + sizeof *s + pos * 8);
+    uint32_t kind = r->kind & ~CHECK_VOID;
 
     if (seg == q->put_seg && pos == (q->put & 0xffffffffu))
       break;
-    if (pos * 8 + sizeof *r > s->len || r->kind > CHECK_NEXT ||
-        (r->kind != CHECK_NEXT && left-- == 0)) {
+    if (pos * 8 + sizeof *r > s->len || kind > CHECK_NEXT ||
+        (kind != CHECK_NEXT && left-- == 0)) {
       CHECK_BAD(c, "queue: a bad record at %llu of segment %llu",
                 (check_ull)pos, (check_ull)seg);
       return;
     }
-    if (r->kind == CHECK_NEXT) {
+    if (kind == CHECK_NEXT) {
       seg = s->next;
       pos = 0;
       if (!seg)
         break;
       continue;
     }
-    if (r->kind == CHECK_PARCEL) {
+    if (kind == CHECK_PARCEL) {
       memcpy(&name, r + 1, sizeof name);
       check_hold(c, name, "a message");
       bytes += ((struct mp__parcel *)mp__at(name))->len;

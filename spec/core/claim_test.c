@@ -73,6 +73,36 @@ TEST(numbers_count_from_one) {
   closed(&use);
 }
 
+/* A producer waits for room; all that is in the queue is taken back. */
+static int put_another(void *arg) {
+  (void)arg;
+  MUST(put_bytes(gate, "g", 1, MP_NOW) == 0);
+  MUST(put_bytes(q, "y", 1, in_ms(5000)) == 0);
+  return 0;
+}
+
+TWICE(room_comes_from_what_is_taken_back) {
+  struct crew crew = {.threads = threads};
+  struct check_use use;
+  uint32_t which[2];
+  char byte;
+
+  REQUIRE(mp_enter() == 0);
+  CHECK(check_arena("at first", &use));
+  REQUIRE(mp_queue_open(&q, MP_TYPE_JOINABLE, 1) == 0);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  crew_start(&crew, put_another, NULL);
+  CHECK_EQ(get_bytes(gate, &byte, 1, in_ms(5000)), 1);
+  CHECK_EQ(mp_queue_void(q, 1, 1, which, 2), 1);
+  CHECK_EQ(get_one(in_ms(5000)), 'y');
+  CHECK_EQ(mp_queue_done(q), 0);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  crew_join(&crew);
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
 /* Workers */
 
 #define EACH 2000

@@ -128,6 +128,7 @@ static void taker(int in_the_act) {
 
 static void queues(void) {
   int64_t end = in_ms(2000);
+  uint32_t which[8];
   mp_ref own;
   int i, fd;
 
@@ -142,6 +143,10 @@ static void queues(void) {
     (void)mp_queue_join(queue, MP_NOW);
     (void)get_bytes(queue, bytes, sizeof bytes, end);
     (void)mp_queue_done(queue);
+    (void)put_bytes(queue, "void", 4, end);
+    (void)put_bytes(queue, bytes, sizeof bytes, end);
+    (void)mp_queue_void(queue, 1, 1000, which, 8);
+    (void)get_bytes(queue, bytes, sizeof bytes, MP_NOW);
   }
   if (mp_queue_open(&own, MP_TYPE_QUEUE, 1) < 0)
     return;

@@ -412,6 +412,30 @@ static void prepare_finished(void) {
 
 STEPPED(join_a_finished_queue, prepare_finished, join_now, look_joined)
 
+/* Both are taken back, and passed over by the next who comes. */
+static void void_both(void) {
+  uint32_t which[2];
+
+  (void)mp_queue_void(q, 1, 2, which, 2);
+}
+
+static void look_voided(void) {
+  uint32_t which[2];
+
+  CHECK(mp_queue_void(q, 1, 2, which, 2) <= 2);
+  CHECK_EQ(mp_queue_void(q, 1, 2, which, 2), 0);
+  finish_the_rest(0);
+}
+
+STEPPED(take_items_back, prepare_joinable, void_both, look_voided)
+
+static void prepare_voided(void) {
+  prepare_joinable_long();
+  void_both();
+}
+
+STEPPED(pass_over_what_was_taken_back, prepare_voided, get_parcel, look_voided)
+
 /* One died with a claim, or with the item, and the lock in its hand; who
  * cleans up after it is killed, too. */
 
