@@ -12,28 +12,13 @@ local batch = {}
 
 local TARGET = 0.01 -- seconds of work in a run
 local ITERATED = 0.002 -- the same when results are wanted one by one
-local MOST = 65536
+local MOST = crews.MOST
 local AHEAD = 4 -- runs under way, a worker
+local WINDOW = 512 -- runs under way at most, when workers are fast
 
---- Queue an item of a job; an error names the task, not the message.
+--- Queue an item of a job.
 function batch.submit(self, kind, first, n, payload)
-  local ok, err = pcall(self.crew.submit, self.crew, self, self.entry, kind,
-    first, n, payload)
-  if ok then return err end
-  if type(err) == "string" then
-    local what = kind == crews.CALL and "args" or "list"
-    err = err:gsub("^value%[1%]", "the function")
-    if kind == crews.ONE then
-      err = err:gsub("^value%[3%]", ("%s[%d]"):format(what, first))
-    else
-      err = err:gsub("^value%[3%]%[(%d+)%]", function(i)
-        return ("%s[%d]"):format(what, first + i - 1)
-      end)
-    end
-  end
-  crews.release(self.entry)
-  self.entry = nil
-  error(err, 0)
+  return self.crew:submit(self, self.entry, kind, first, n, payload)
 end
 
 local function run_length(self, left, target)
@@ -63,7 +48,7 @@ function batch.of_list(self, kind, list, n, chunksize)
     while next_one <= n and self.crew.pending < window do
       local left = n - next_one + 1
       local length = chunksize or run_length(self, left, TARGET)
-      length = math.min(length, left)
+      length = math.min(length, left, MOST)
       local first = next_one
       next_one = first + length
       deal(self, kind, list, first, length)
@@ -73,19 +58,19 @@ end
 
 --- Nobody waits for the job any more.
 function batch.drop(self)
+  self.callback, self.error_callback = nil, nil
   self.crew:revoke(self)
-  if self.entry and not self.ready_now then
-    self.callback, self.error_callback = nil, nil
-  end
 end
 
---- Deal out and take in until the job is ready or its time is up.
+--- Deal out and take in until the job is ready or its time is up.  What is
+--- under way grows while the workers nearly run out of it.
 function batch.run(self, feed, deadline, label)
   local crew = self.crew
   local window = AHEAD * crew.size + 2
   local display = label and progress.open(label, self, crew)
   local _ <close> = display
   while not self.ready_now do
+    if crew.pending <= crew.size then window = math.min(2 * window, WINDOW) end
     feed(window)
     if self.ready_now then break end
     local left = job.left(deadline)
@@ -98,6 +83,9 @@ function batch.run(self, feed, deadline, label)
       left = math.min(left or math.huge, display.period)
     end
     crew:pump(left)
+    for _ = 1, window // 2 do
+      if self.ready_now or not crew:pump(0) then break end
+    end
   end
 end
 
@@ -133,6 +121,10 @@ function Iteration:_deliver(first, list, n, failures)
   end
 end
 
+function Iteration:_one(place, value)
+  self:_deliver(place, { value }, 1)
+end
+
 function Iteration:_fail(first, n, err)
   self.failed = self.failed + n
   for place = first, first + n - 1 do
@@ -146,7 +138,7 @@ end
 
 --- The length of the next run.
 local function stride(self)
-  if self.chunksize then return self.chunksize end
+  if self.chunksize then return math.min(self.chunksize, MOST) end
   local seconds = self.entry.seconds
   if not seconds then return 1 end
   if seconds <= 0 then return 256 end
@@ -207,8 +199,6 @@ local function close_iteration(self)
   self.closed = true
   self.ended = true
   self.crew:revoke(self)
-  if self.entry then crews.release(self.entry) end
-  self.entry = nil
   if self.display then self.display:close() end
 end
 

@@ -6,10 +6,10 @@
 --   job:_deliver(first, list, n, failures)   results of its tasks first..
 --   job:_fail(first, n, err)                 these tasks will have no result
 -- An *item* is what travels to a worker: tasks first..first+n-1 of a job.
--- Items have numbers that grow in the order of the queue.
+-- An item has a slot here while it is pending, and a number in the queue.
 --
 -- A worker that dies lets go of the item it held; the queue tells its number,
--- the worker's cells which task of the item it was at.  That task fails; those
+-- the worker's cell which task of the item it was at.  That task fails; those
 -- of the item without a result yet go back to the queue.
 local codec = require "mp.codec"
 local error_types = require "mp.error"
@@ -27,8 +27,12 @@ local IDLE_FUNCTIONS = 64
 local crew = {
   ONE = worker_main.ONE, RUN = worker_main.RUN,
   CALL = worker_main.CALL, STAR = worker_main.STAR,
+  MOST = 0xffff, -- tasks of an item
 }
 local ONE, CALL = crew.ONE, crew.CALL
+local SLOT, KIND = worker_main.SLOT, worker_main.KIND
+local COUNT, FUNCTION = worker_main.COUNT, worker_main.FUNCTION
+local LAST_ID = 0xffffff
 
 local function rethrow(err) error(err, 0) end
 
@@ -41,11 +45,11 @@ local function describe(f)
     or ("function <%s:%d>"):format(info.short_src, info.linedefined)
 end
 
---- Drop the function that was idle longest.
+--- Drop the function that was idle longest; who still has it sends its code.
 local function evict(self)
   local oldest
   for _, entry in pairs(self.functions) do
-    if entry.uses == 0 and (not oldest or entry.stamp < oldest.stamp) then
+    if entry.pending == 0 and (not oldest or entry.stamp < oldest.stamp) then
       oldest = entry
     end
   end
@@ -54,9 +58,11 @@ local function evict(self)
   self.nfunctions = self.nfunctions - 1
   if not oldest.id then return end
   for _, w in pairs(self.workers) do w.control:put { oldest.id, false } end
+  oldest.id = nil
 end
 
 local function register(self, entry)
+  if self.last_id == LAST_ID then return end
   self.last_id = self.last_id + 1
   entry.id = self.last_id
   for _, w in pairs(self.workers) do
@@ -64,34 +70,29 @@ local function register(self, entry)
   end
 end
 
---- How a function goes to the workers: {send = what an item carries, ...}.
---- One that comes again, or has many tasks, is sent to each worker once.
+--- How a function goes to the workers: {id = its number, or send = what items
+--- carry}.  One that comes again, or has many tasks, is sent to each worker
+--- once.
 ---@param f any what can be called
 ---@param many boolean
 function Crew:use(f, many)
   local ok, code = pcall(codec.encode, f)
   if not ok then -- it holds objects of the family: it travels with each item
-    return { send = f, uses = 1, name = describe(f) }
+    return { send = f, pending = 0, name = describe(f) }
   end
   local entry = self.functions[code]
   if not entry then
     if self.nfunctions >= IDLE_FUNCTIONS then evict(self) end
-    entry = { code = code, uses = 0, name = describe(f) }
+    entry = { code = code, send = code, pending = 0, name = describe(f) }
     self.functions[code] = entry
     self.nfunctions = self.nfunctions + 1
+  elseif not entry.id then
+    many = true
   end
-  if not entry.id and (many or entry.again) then register(self, entry) end
-  entry.again = true
-  entry.send = entry.id or code
-  entry.uses = entry.uses + 1
+  if many and not entry.id then register(self, entry) end
   self.uses = self.uses + 1
   entry.stamp = self.uses
   return entry
-end
-
---- One call less needs the function.
-function crew.release(entry)
-  entry.uses = entry.uses - 1
 end
 
 -- Workers
@@ -137,14 +138,50 @@ end
 
 -- Items
 
+local function tasks_of(item)
+  local kind = item.kind
+  return (kind == ONE or kind == CALL) and 1 or item.n
+end
+
+--- The path of an error names the task, not the message.
+local function rename(err, item)
+  if type(err) ~= "string" then return err end
+  if not item.entry.id then
+    err = err:gsub("^value%[1%]", "the function"):gsub("^value%[2%]", "value")
+  end
+  if item.kind == CALL then return (err:gsub("^value", "args")) end
+  if item.kind == ONE then
+    return (err:gsub("^value", ("list[%d]"):format(item.first)))
+  end
+  return (err:gsub("^value%[(%d+)%]", function(i)
+    return ("list[%d]"):format(item.first + i - 1)
+  end))
+end
+
 local function put(self, item)
-  local tag = self.last_tag + 1
-  item.number = self.tasks:_put(
-    { item.entry.send, item.kind, item.payload, item.n }, tag)
-  self.last_tag, self.last_number = tag, item.number
-  item.tag = tag
-  self.items[tag], self.numbered[item.number] = item, item
+  local items, free, entry = self.items, self.free, item.entry
+  local slot = free[#free] or #items + 1
+  if slot > SLOT then error("too many tasks are queued", 0) end
+  local id, payload = entry.id or 0, item.payload
+  if id == 0 then payload = { entry.send, payload } end
+  local tag = slot | item.kind << KIND | item.n << COUNT | id << FUNCTION
+  local ok, number = pcall(self.put, self.tasks, payload, tag)
+  if not ok then error(rename(number, item), 0) end
+  free[#free] = nil
+  items[slot], item.slot, item.number = item, slot, number
+  entry.pending = entry.pending + 1
   self.pending = self.pending + 1
+end
+
+local function forget(self, item)
+  local slot, spare = item.slot, self.spare
+  self.items[slot] = false
+  self.free[#self.free + 1] = slot
+  self.pending = self.pending - 1
+  item.entry.pending = item.entry.pending - 1
+  item.job, item.payload = nil, nil
+  if #spare < 1024 then spare[#spare + 1] = item end
+  if self.closing and self.pending == 0 then self:close() end
 end
 
 --- Queue tasks first..first+n-1 of a job.  Raises, with nothing queued, when
@@ -153,32 +190,26 @@ end
 ---@param entry table from `use`
 ---@param kind integer ONE, RUN, CALL or STAR
 ---@param first integer
----@param n integer number of tasks; for CALL: of arguments
+---@param n integer number of tasks; for CALL: of arguments; MOST at most
 ---@param payload any
----@return table item
+---@return table item valid while it is pending
 function Crew:submit(job, entry, kind, first, n, payload)
   if self.broken then rethrow(self.broken) end
-  local item = { job = job, entry = entry, kind = kind, first = first,
-    n = n, payload = payload, at = 1 }
+  local spare = self.spare
+  local item = spare[#spare] or {}
+  spare[#spare] = nil
+  item.job, item.entry, item.kind, item.first = job, entry, kind, first
+  item.n, item.payload, item.at = n, payload, 1
   put(self, item)
-  local ok, err = pcall(staff, self)
-  if not ok then
-    self.tasks:_void(item.number, item.number)
-    self.items[item.tag], self.numbered[item.number] = nil, nil
-    self.pending = self.pending - 1
-    rethrow(err)
+  if self.live < self.size then
+    local ok, err = pcall(staff, self)
+    if not ok then
+      self.tasks:_void(item.number, item.number)
+      forget(self, item)
+      rethrow(err)
+    end
   end
   return item
-end
-
-local function tasks_of(item)
-  return (item.kind == ONE or item.kind == CALL) and 1 or item.n
-end
-
-local function forget(self, item)
-  self.items[item.tag], self.numbered[item.number] = nil, nil
-  self.pending = self.pending - 1
-  if self.closing and self.pending == 0 then self:close() end
 end
 
 --- Has a worker taken the item?
@@ -186,46 +217,41 @@ function Crew:taken(item)
   return self.tasks:_took(item.number)
 end
 
-local function drop(self, number)
-  local item = self.numbered[number]
-  local n = tasks_of(item) - item.at + 1
+local function drop(self, item)
+  local job, first, n = item.job, item.first, tasks_of(item)
   forget(self, item)
-  item.job:_revoked(item.first + item.at - 1, n)
-end
-
---- Take items that no worker has begun out of the queue; how many.
-local function revoke(self, from, to)
-  local numbers = self.tasks:_void(from, to)
-  for _, number in ipairs(numbers) do drop(self, number) end
-  return #numbers
+  job:_revoked(first, n)
 end
 
 --- Take an item back.
----@return boolean whether it was still there
+---@return boolean whether no worker had it
 function Crew:revoke_item(item)
-  return revoke(self, item.number, item.number) == 1
+  if #self.tasks:_void(item.number, item.number) == 0 then return false end
+  drop(self, item)
+  return true
 end
 
---- Take all of a job back that no worker has begun.
+local function by_number(a, b) return a.number < b.number end
+
+--- Take all back that no worker has begun.
+---@param job? table only what is this job's
 function Crew:revoke(job)
   local mine = {}
-  for _, item in pairs(self.items) do
-    if item.job == job then mine[#mine + 1] = item.number end
+  for _, item in ipairs(self.items) do
+    if item and (not job or item.job == job) then mine[#mine + 1] = item end
   end
-  table.sort(mine)
+  table.sort(mine, by_number)
   local i = 1
   while i <= #mine do
     local last = i
-    while mine[last + 1] == mine[last] + 1 do last = last + 1 end
-    revoke(self, mine[i], mine[last])
+    while mine[last + 1] and mine[last + 1].number == mine[last].number + 1 do
+      last = last + 1
+    end
+    local numbers = self.tasks:_void(mine[i].number, mine[last].number)
+    for _, number in ipairs(numbers) do
+      drop(self, mine[i + number - mine[i].number])
+    end
     i = last + 1
-  end
-end
-
---- Take everything back that no worker has begun.
-function Crew:revoke_all()
-  if self.pending > 0 then
-    revoke(self, self.last_number - 0x7fffffff, self.last_number)
   end
 end
 
@@ -239,70 +265,75 @@ local function as_error(item, place, failure)
   }, error_types.RemoteError)
 end
 
+--- All that is pending fails; the slots are new ones.
+local function fail_all(self, err)
+  local items = self.items
+  self.items, self.free, self.spare, self.pending = {}, {}, {}, 0
+  for _, item in ipairs(items) do
+    if item then
+      item.job:_fail(item.first + item.at - 1, tasks_of(item) - item.at + 1,
+        err)
+    end
+  end
+end
+
 --- Break the crew: whatever is pending fails, and all that comes later.
 local function break_crew(self, cause)
   self.broken = setmetatable({ cause = cause }, error_types.BrokenPool)
-  local items = self.items
-  self.items, self.numbered, self.pending = {}, {}, 0
   for _, w in pairs(self.workers) do w.process:terminate() end
-  for _, item in pairs(items) do
-    item.job:_fail(item.first + item.at - 1, tasks_of(item) - item.at + 1,
-      self.broken)
-  end
+  fail_all(self, self.broken)
 end
 
-local function take_run(self, item, reply)
-  local first, list, n, failures, seconds = table.unpack(reply, 1, 5)
-  local place = item.first + first - 1
-  if failures then
-    for i, failure in pairs(failures) do
-      failures[i] = as_error(item, place + i - 1, failure)
-    end
+local function take_part(self, item, part)
+  local first, list, n, failures, seconds = table.unpack(part, 1, 5)
+  local job, place = item.job, item.first + first - 1
+  for i, failure in pairs(failures or {}) do
+    failures[i] = as_error(item, place + i - 1, failure)
   end
-  item.at = first + n
   if seconds then
-    local each = seconds / n
-    local entry = item.entry
+    local each, entry = seconds / n, item.entry
     entry.seconds = entry.seconds and (entry.seconds + each) / 2 or each
   end
+  item.at = first + n
   if item.at > item.n then forget(self, item) end
-  item.job:_deliver(place, list, n, failures)
+  job:_deliver(place, list, n, failures)
 end
 
-local function take_whole(self, item, reply)
+--- The item as a whole has failed: its task, or a run that could not be read.
+local function take_failure(self, item, failure)
+  local job, first, n = item.job, item.first, tasks_of(item)
+  local err = as_error(item, first, failure)
   forget(self, item)
-  if reply[1] == true then
-    item.job:_deliver(item.first, { reply[2] }, 1)
-  elseif reply[1] == "call" then
-    item.job:_deliver(item.first, { reply[2] }, 1, nil, true)
-  else
-    item.job:_fail(item.first, tasks_of(item),
-      as_error(item, item.first, reply[2]))
-  end
+  job:_fail(first, n, err)
 end
 
-local function take(self, tag, ok, reply)
-  local item = self.items[tag]
-  if tag == 0 then -- an initializer
+local function take(self, tag, ok, value)
+  local slot, kind = tag & SLOT, tag >> KIND
+  local item = self.items[slot]
+  if slot == 0 then
     return break_crew(self, as_error({ entry = { name = "initializer" } },
-      nil, reply[2]))
+      nil, value))
   end
-  if not item then return end -- revoked, or the crew is broken
+  if not item then return end -- the crew was broken or terminated meanwhile
   self.failures = 0
   if not ok then
-    reply = { false, { message = reply,
-      traceback = error_types.text(reply) } }
+    value = { message = value, traceback = error_types.text(value) }
+    kind = worker_main.FAILURE
   end
-  if type(reply[1]) == "number" then return take_run(self, item, reply) end
-  take_whole(self, item, reply)
+  if kind == worker_main.PART then return take_part(self, item, value) end
+  if kind == worker_main.FAILURE then
+    return take_failure(self, item, value)
+  end
+  local job, first = item.job, item.first
+  forget(self, item)
+  job:_one(first, value, kind == worker_main.RESULTS)
 end
 
 local function drain(self)
   while true do
-    local tag, ok, reply = self.results:_get(0)
+    local tag, ok, value = self.results:_get(0)
     if not tag then return end
-    self.results:task_done()
-    take(self, tag, ok, reply)
+    take(self, tag, ok, value)
   end
 end
 
@@ -329,19 +360,27 @@ local function give_up(self, item, at, process)
     again(self, item, item.at, at - 1)
     again(self, item, at + 1, last)
   end
+  local job, place = item.job, item.first + at - 1
+  local err = new_died(process, item, place)
   forget(self, item)
-  local place = item.first + at - 1
-  item.job:_fail(place, 1, new_died(process, item, place))
+  job:_fail(place, 1, err)
+end
+
+local function find_number(self, number)
+  for _, item in ipairs(self.items) do
+    if item and item.number == number then return item end
+  end
 end
 
 local function bury(self, dead)
   local lost = self.tasks:_lost()
   local process = dead[1] and dead[1].process
   for _, number in ipairs(lost) do
-    local item, at = self.numbered[number], 1
+    local item, at = find_number(self, number), 1
     for _, w in ipairs(item and dead or {}) do
-      if self.cells[2 * w.index - 1] == item.tag & 0xffffffff then
-        process, at = w.process, self.cells[2 * w.index]
+      local word = self.cells[w.index]
+      if word >> 32 == item.slot then
+        process, at = w.process, word & 0xffffffff
       end
     end
     if item then give_up(self, item, at, process) end
@@ -403,10 +442,10 @@ end
 ---@param timeout? number seconds; nil: for ever; 0: only look
 ---@return boolean something has come, or a worker has ended
 function Crew:pump(timeout)
-  local tag, ok, reply, deaths = self.results:_get(timeout, self.deaths)
+  local tag, ok, value, deaths =
+    self.get(self.results, timeout, self.deaths)
   if tag then
-    self.results:task_done()
-    take(self, tag, ok, reply)
+    take(self, tag, ok, value)
   elseif ok == "death" then
     self.deaths = deaths
     look(self)
@@ -457,14 +496,10 @@ function Crew:terminate(err, signal)
   if self.ending == "terminated" then return end
   self.ending = "terminated"
   self.tasks:close()
-  local items = self.items
-  self.items, self.numbered, self.pending = {}, {}, 0
   for _, w in pairs(self.workers) do
     w.process[signal or "terminate"](w.process)
   end
-  for _, item in pairs(items) do
-    item.job:_fail(item.first + item.at - 1, tasks_of(item) - item.at + 1, err)
-  end
+  fail_all(self, err)
 end
 
 --- Wait for what is pending, then for the workers to end.
@@ -490,16 +525,17 @@ end
 --- quota (tasks a worker), max_restarts, name
 function crew.new(options)
   local size = options.size
+  local tasks, results = queue.JoinableQueue(), queue.SimpleQueue()
   return setmetatable({
     size = size, Process = options.Process, name = options.name,
     setup = { initializer = options.initializer,
       initargs = options.initargs, quota = options.quota },
     max_restarts = options.max_restarts or 10,
-    tasks = queue.JoinableQueue(), results = queue.JoinableQueue(),
-    cells = cell.RawArray("I", 2 * size),
+    tasks = tasks, results = results, put = tasks._put, get = results._get,
+    cells = cell.RawArray("Q", size),
     owner = proc.current_process().pid, deaths = 0,
     workers = {}, live = 0, started = 0, failures = 0, todo = {},
-    items = {}, numbered = {}, pending = 0, last_tag = 0,
+    items = {}, free = {}, spare = {}, pending = 0,
     functions = {}, nfunctions = 0, last_id = 0, uses = 0,
   }, Crew)
 end

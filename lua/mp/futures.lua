@@ -225,7 +225,7 @@ function Executor:shutdown(o)
   o = o or {}
   options.check("shutdown", o, SHUTDOWN_OPTIONS)
   local crew = self._crew
-  if o.cancel_futures then crew:revoke_all() end
+  if o.cancel_futures then crew:revoke() end
   crew:close_when_idle()
   if o.wait ~= false then crew:join() end
 end

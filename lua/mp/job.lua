@@ -1,5 +1,4 @@
 --- What somebody waits for: the tasks of one call, and their results.
-local crews = require "mp.crew"
 local error_types = require "mp.error"
 local proc = require "mp.proc"
 
@@ -41,10 +40,6 @@ end
 
 local function finish(self)
   self.ready_now = true
-  if self.entry then
-    crews.release(self.entry)
-    self.entry = nil
-  end
   local call = self.callback
   if self.err ~= nil then call = self.error_callback end
   if call then self.crew:later(call, self:_outcome()) end
@@ -85,6 +80,11 @@ function Job:_deliver(first, list, n, failures)
     note_error(self, first + i - 1, err)
   end
   count(self, n)
+end
+
+function Job:_one(place, value)
+  self.results[place] = value
+  count(self, 1)
 end
 
 function Job:_fail(first, n, err)
@@ -191,13 +191,13 @@ local Call = job.derive(Job, "mp.AsyncResult")
 job.Call = Call
 
 function Call:_value()
-  local results = self.results
-  if results.n then return table.unpack(results, 1, results.n) end
-  return results[1]
+  local results = self.several
+  if results then return table.unpack(results, 1, results.n) end
+  return self.returned
 end
 
-function Call:_deliver(_, list, _, _, packed)
-  self.results = packed and list[1] or list
+function Call:_one(_, value, several)
+  if several then self.several = value else self.returned = value end
   count(self, 1)
 end
 

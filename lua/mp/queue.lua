@@ -65,7 +65,10 @@ new_type("JoinableQueue", Queue, {
   _took = core.task_took,
 })
 
-new_type("SimpleQueue", common, {})
+new_type("SimpleQueue", common, {
+  _put = core.task_put,
+  _get = core.task_get,
+})
 
 local function limit(what, maxsize)
   if maxsize == nil then return 0 end

@@ -1,13 +1,17 @@
 --- A worker of a crew: takes items, runs their tasks, leaves the results.
 --
--- An item is {function, KIND, payload, n}; its number comes beside it, so it is
--- known even when the item cannot be decoded.  The function is an id (found in
--- the worker's own control queue, sent once), an encoded one, or itself.
--- A reply carries the item's number and is one of
---   {true, result}            the one task of the item
---   {false, failure}          the one task, or the item as a whole
---   {"call", results}         table.pack of what a call returned
---   {first, list, n, failures, seconds}   n tasks of a run, from `first` on
+-- An item is a payload and a tag; a reply is a value and a tag.
+--
+--   bits of an item's tag            of a reply's
+--   0..19   the item's slot          the same; 0: the initializer failed
+--   20..22  ONE, RUN, CALL, STAR     VALUE, FAILURE, RESULTS, PART
+--   23..38  how many tasks (CALL: arguments)
+--   39..62  the function's id; 0: the payload is {function, payload}
+--
+-- A function with an id was sent to each worker's own control queue; one
+-- without is itself, or encoded.  VALUE is what the one task returned, RESULTS
+-- the table.pack of what a call returned, and PART {first, list, n, failures,
+-- seconds}: n results of a run, from `first` on.
 local codec = require "mp.codec"
 local error_types = require "mp.error"
 local life = require "mp.life"
@@ -16,12 +20,17 @@ require "mp.queue" -- the methods of what arrives with the work
 require "mp.cell"
 
 local worker = {
-  ONE = 1, -- payload is the argument
-  RUN = 2, -- payload is a list of n arguments
-  CALL = 3, -- payload holds the n arguments of one call
-  STAR = 4, -- payload is a list of n argument tables
+  SLOT = 0xfffff, KIND = 20, COUNT = 23, FUNCTION = 39,
+  ONE = 0, -- the payload is the argument
+  RUN = 1, -- ... a list of arguments
+  CALL = 2, -- ... the arguments of one call
+  STAR = 3, -- ... a list of argument tables
+  VALUE = 0, FAILURE = 1, RESULTS = 2, PART = 3,
 }
+local SLOT, KIND = worker.SLOT, worker.KIND
 local ONE, RUN, CALL = worker.ONE, worker.RUN, worker.CALL
+local FAILURE, RESULTS = worker.FAILURE << KIND, worker.RESULTS << KIND
+local PART = worker.PART << KIND
 
 --- After so many seconds the results of a run are sent, not kept until its end.
 local FLUSH = 0.002
@@ -49,22 +58,19 @@ local function as_failure(err)
   return setmetatable(err, nil)
 end
 
---- The functions that this worker knows, id -> function.
-local function new_functions(control)
+--- A function that finds the function of an item.
+local function new_finder(control)
   local known = {}
   local function read_until(id)
     while known[id] == nil do
       local message = control:get()
-      local new = message[2]
-      if type(new) == "string" then new = codec.decode(new) end
-      known[message[1]] = new or nil
+      known[message[1]] = message[2] and codec.decode(message[2]) or nil
     end
     return known[id]
   end
-  return function(f)
-    local kind = type(f)
-    if kind == "number" then return known[f] or read_until(f) end
-    if kind == "string" then return assert(codec.decode(f)) end
+  return function(id, f)
+    if id ~= 0 then return known[id] or read_until(id) end
+    if type(f) == "string" then return assert(codec.decode(f)) end
     return f
   end
 end
@@ -77,65 +83,66 @@ end
 local Worker = {}
 Worker.__index = Worker
 
---- Send a reply; what cannot be sent is replaced by the reason.
-function Worker:reply(tag, value)
-  local ok, why = pcall(self.results._put, self.results, value, tag)
-  if ok then return end
-  if type(value[1]) == "number" then
-    return self:reply_each(tag, value)
-  end
-  local failure = value[2]
-  if value[1] == false then
-    failure.message = error_types.text(failure.message)
-  else
-    failure = as_failure(unsent(why, "value%[2%]"))
-  end
-  self.results:_put({ false, failure }, tag)
+local function fail(self, slot, failure)
+  local put, results = self.put, self.results
+  if pcall(put, results, failure, FAILURE | slot) then return end
+  failure.message = error_types.text(failure.message)
+  put(results, failure, FAILURE | slot)
 end
 
---- One of the results of a run cannot be sent: send each alone.
-function Worker:reply_each(tag, run)
-  local first, list, n, failures = table.unpack(run, 1, 4)
+--- Send what a task has returned, or why it cannot be sent.
+local function reply(self, slot, kind, value)
+  local ok, why = pcall(self.put, self.results, value, kind | slot)
+  if not ok then fail(self, slot, as_failure(unsent(why, "value"))) end
+end
+
+local function run_one(self, slot, f, arg)
+  local ok, result = xpcall(f, failure_of, arg)
+  if ok then return reply(self, slot, 0, result) end
+  fail(self, slot, as_failure(result))
+end
+
+local function run_call(self, slot, f, args, n)
+  local results = table.pack(xpcall(f, failure_of, table.unpack(args, 1, n)))
+  if not results[1] then return fail(self, slot, as_failure(results[2])) end
+  if results.n <= 2 then return reply(self, slot, 0, results[2]) end
+  local count = results.n - 1
+  table.move(results, 2, results.n, 1)
+  results[results.n], results.n = nil, count
+  reply(self, slot, RESULTS, results)
+end
+
+--- One of the results of a part cannot be sent: send each alone.
+local function send_each(self, slot, part)
+  local first, list, n, failures = table.unpack(part, 1, 4)
   for i = 1, n do
     local failure = failures and failures[i]
     local one = { first + i - 1, { list[i] }, 1, failure and { failure } }
-    local ok, why = pcall(self.results._put, self.results, one, tag)
+    local ok, why = pcall(self.put, self.results, one, PART | slot)
     if not ok then
       if failure then
         failure.message = error_types.text(failure.message)
       end
       one[2] = {}
       one[4] = { failure or as_failure(unsent(why, "value%[2%]%[1%]")) }
-      self.results:_put(one, tag)
+      self.put(self.results, one, PART | slot)
     end
   end
 end
 
-function Worker:run_one(tag, f, arg)
-  local ok, result = xpcall(f, failure_of, arg)
-  if ok then return self:reply(tag, { true, result }) end
-  self:reply(tag, { false, as_failure(result) })
-end
-
-function Worker:run_call(tag, f, args, n)
-  local results = table.pack(xpcall(f, failure_of, table.unpack(args, 1, n)))
-  if not results[1] then
-    return self:reply(tag, { false, as_failure(results[2]) })
+local function send_part(self, slot, part)
+  if not pcall(self.put, self.results, part, PART | slot) then
+    send_each(self, slot, part)
   end
-  if results.n <= 2 then return self:reply(tag, { true, results[2] }) end
-  local count = results.n - 1
-  table.move(results, 2, results.n, 1)
-  results[results.n], results.n = nil, count
-  self:reply(tag, { "call", results })
 end
 
---- Tasks that belong together; `place` tells the owner which one is running.
-function Worker:run_many(tag, f, list, n, star)
-  local cells, place, now = self.cells, 2 * self.index, proc.now
-  local started = now()
+--- Tasks that belong together; the worker's cell tells which one is running.
+local function run_many(self, slot, f, list, n, star)
+  local cells, index, now = self.cells, self.index, proc.now
+  local mark, started = slot << 32, now()
   local first, results, failures = 1, {}, nil
   for i = 1, n do
-    cells[place] = i
+    cells[index] = mark | i
     local ok, result
     if star then
       ok, result = xpcall(f, failure_of, unpack_args(list[i]))
@@ -151,7 +158,8 @@ function Worker:run_many(tag, f, list, n, star)
     if i == n or i % 16 == 0 or i < 16 then
       local seconds = now() - started
       if i == n or seconds > FLUSH then
-        self:reply(tag, { first, results, i - first + 1, failures, seconds })
+        send_part(self, slot,
+          { first, results, i - first + 1, failures, seconds })
         first, results, failures = i + 1, {}, nil
         started = now()
       end
@@ -159,51 +167,56 @@ function Worker:run_many(tag, f, list, n, star)
   end
 end
 
-function Worker:run(tag, item)
-  local ok, f = pcall(self.find, item[1])
-  if not ok then return self:reply(tag, { false, as_failure(f) }) end
-  local kind, payload, n = item[2], item[3], item[4]
-  if kind == ONE then return self:run_one(tag, f, payload) end
-  if kind == CALL then return self:run_call(tag, f, payload, n) end
-  return self:run_many(tag, f, payload, n, kind ~= RUN)
+local function run(self, tag, payload)
+  local slot, kind = tag & SLOT, tag >> KIND & 7
+  local n, id = tag >> worker.COUNT & 0xffff, tag >> worker.FUNCTION
+  local f
+  if id == 0 then f, payload = payload[1], payload[2] end
+  local ok
+  ok, f = pcall(self.find, id, f)
+  if not ok then return fail(self, slot, as_failure(f)) end
+  if kind == ONE then return run_one(self, slot, f, payload) end
+  if kind == CALL then return run_call(self, slot, f, payload, n) end
+  return run_many(self, slot, f, payload, n, kind ~= RUN)
 end
 
 --- Take items until the queue is closed or the quota of tasks is used up.
 function Worker:work(quota)
   local tasks, cells, index = self.tasks, self.cells, self.index
-  local mark, place = 2 * index - 1, 2 * index
-  local done = 0
+  local get, task_done = tasks._get, tasks.task_done
+  local left = quota or math.huge
   repeat
-    local tag, ok, item = tasks:_get()
+    local tag, ok, payload = get(tasks)
     if not tag then return end
-    cells[place] = 1
-    cells[mark] = tag & 0xffffffff
+    cells[index] = (tag & SLOT) << 32 | 1
     if ok then
-      self:run(tag, item)
-      done = done + (item[2] ~= CALL and item[4] or 1)
+      run(self, tag, payload)
     else
-      self:reply(tag, { false, as_failure(item) })
-      done = done + 1
+      fail(self, tag & SLOT, as_failure(payload))
     end
-    tasks:task_done()
-  until quota and done >= quota
+    task_done(tasks)
+    local kind = tag >> KIND & 7
+    left = left - ((kind == ONE or kind == CALL) and 1
+      or tag >> worker.COUNT & 0xffff)
+  until left <= 0
 end
 
 --- The main function of a worker process.
 ---@param index integer its place in the crew
----@param shared table tasks, results, control: queues; cells: an Array of
---- two numbers a worker: the item it holds, and which of its tasks
+---@param shared table tasks, results, control: queues; cells: an Array of a
+--- number a worker: the slot of the item it holds << 32, which of its tasks
 ---@param setup table initializer, initargs, quota
 function worker.main(index, shared, setup)
   life.ignore_interrupt()
   local self = setmetatable({
     index = index, tasks = shared.tasks, results = shared.results,
-    cells = shared.cells, find = new_functions(shared.control),
+    cells = shared.cells, find = new_finder(shared.control),
+    put = shared.results._put,
   }, Worker)
   if setup.initializer then
     local ok, err = xpcall(setup.initializer, failure_of,
       unpack_args(setup.initargs or {}))
-    if not ok then return self:reply(0, { false, as_failure(err) }) end
+    if not ok then return fail(self, 0, as_failure(err)) end
   end
   self:work(setup.quota)
 end

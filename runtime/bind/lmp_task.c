@@ -12,10 +12,18 @@ static struct lmp_box *check(lua_State *L) {
   return lmp_box_hot(L, 1, MP_TYPE_JOINABLE);
 }
 
+/* Replies come through a queue that keeps no account. */
+static struct lmp_box *check_any(lua_State *L) {
+  struct lmp_box *b = lmp_box_test(L, 1);
+
+  return lmp_box_hot(
+      L, 1, b && b->kind == MP_TYPE_SIMPLE ? MP_TYPE_SIMPLE : MP_TYPE_JOINABLE);
+}
+
 /* queue:_put(value, tag) -> the item's number in this queue | false, "closed"
  */
 static int lmp_task_put(lua_State *L) {
-  struct lmp_box *b = check(L);
+  struct lmp_box *b = check_any(L);
   uint64_t tag = (uint64_t)luaL_checkinteger(L, 3);
   struct lmp_packer *p;
   uint32_t number;
@@ -61,7 +69,7 @@ static int push_item(lua_State *L, struct lmp_scratch *s) {
  * With a number of deaths: also returns when the queue is empty and that many
  * is no longer how many processes of the family are known to have died. */
 static int lmp_task_get(lua_State *L) {
-  struct lmp_box *b = check(L);
+  struct lmp_box *b = check_any(L);
   int64_t deadline = lmp_deadline(L, 2);
   int watch = !lua_isnoneornil(L, 3);
   uint32_t deaths = (uint32_t)luaL_optinteger(L, 3, 0);
