@@ -113,7 +113,7 @@ describe("processes work when the host", function()
           assert(p:result() == "65534", method)
         end
         work()]]
-      works[[
+      works([[
         work()
         local p = mp.Process():start()
         assert(host.chroot("/proc") and host.chdir("/"))
@@ -122,7 +122,9 @@ describe("processes work when the host", function()
         assert(q:start():result() == 1)
         local r = mp.get_context("spawn").Process()
         local ok, why = pcall(r.start, r) -- there is no program here
-        assert(not ok and why:find("start '.*': No such file"), why)]]
+        assert(not ok and why:find("start '.*': No such file"), why)]],
+        -- Without /proc asan's search for leaks never ends.
+        { before = 'env ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0"' })
     end)
 
   it("replaces or deletes the program that runs [F18]", function()
@@ -348,6 +350,7 @@ describe("with nothing left", function()
   end)
 
   it("but 1 GiB of address space, all works", function()
+    if helper.sanitizer == "asan" then pending "asan needs 16 TiB" end
     works("work()", { before = "prlimit --as=1073741824" })
   end)
 

@@ -8,6 +8,12 @@ local LIMIT = tonumber(os.getenv("SPEC_LIMIT")) or 10
 
 local helper = { limit = LIMIT }
 
+--- "asan", "ubsan", "tsan", or nil: what the program was built with.
+helper.sanitizer = os.getenv("SPEC_SANITIZER")
+--- MiB that a process may grow by and be none the worse: asan keeps what was
+--- freed.
+helper.slack = helper.sanitizer == "asan" and 64 or 0
+
 local function capture(command)
   local pipe <close> = assert(io.popen(command))
   return (pipe:read("a"):gsub("%s+$", ""))

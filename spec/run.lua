@@ -142,9 +142,17 @@ local suites = {
 
 -- Sanitizers write there what they find, in whichever process they find it.
 local reports = results .. "/sanitizer"
-local sanitizers = ("export ASAN_OPTIONS=log_path=%s:exitcode=99 " ..
+-- Freed memory is kept for a while, and would look like a leak; the specs
+-- know by SPEC_SANITIZER what they cannot ask for then.
+local sanitizers = ("export ASAN_OPTIONS=log_path=%s:exitcode=99:" ..
+  "quarantine_size_mb=32 " ..
   "UBSAN_OPTIONS=log_path=%s:print_stacktrace=1 " ..
   "TSAN_OPTIONS=log_path=%s:exitcode=99; "):format(reports, reports, reports)
+local flavour = out:match("/(%a*san)$")
+if flavour then
+  sanitizers = sanitizers .. "export SPEC_SANITIZER=" .. flavour ..
+    " SPEC_LIMIT=60; "
+end
 local setup = sanitizers .. "export LUAMP=" .. luamp .. "; "
 
 -- Runs one command; returns what it counted and its output.  The output goes

@@ -150,6 +150,7 @@ static int join_by_fd(struct mp__slot *s, int64_t deadline) {
 static int join_by_life(struct mp__slot *s, int64_t deadline) {
   struct mp__nap nap = {0};
   uint32_t life;
+  int born = 0;
   int rc;
 
   while (!(mp__load64_rlx(&s->flags) & MP__PROC_BLIND)) {
@@ -160,6 +161,9 @@ static int join_by_life(struct mp__slot *s, int64_t deadline) {
       rc = mp__child_reap(s, 0);
       if (rc != 0 || nap.naps)
         return rc;
+    } else if (!born) { /* that may have been all that ended the first nap */
+      born = 1;
+      nap.naps = 0;
     }
     mp__add32_seq(&MP__HEAD->napping, 1);
     rc = mp__nap(&nap, &s->life.life, life, deadline);
