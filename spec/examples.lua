@@ -36,6 +36,9 @@ local expected = {
     { "^78498 primes up to 1000000, the largest is 999983\n$" },
     { arg = "100", "^25 primes up to 100, the largest is 97\n$" },
   },
+  rounds = { {
+    "a works in round 3\n", "d waits no more\n", "broken: true\n$",
+  } },
   event_loop = { { "sum 55; the timer ran meanwhile: true\n" } },
   shared_memory = { {
     "the sum here: 100\n", "the sum in Python: 100\n",

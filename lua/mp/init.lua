@@ -2,8 +2,10 @@
 -- What a name does is said where it is made: proc.lua (processes),
 -- context.lua (start methods), connection.lua (pipes), queue.lua, cell.lua
 -- (shared values), wait.lua, codec.lua.
+local barrier = require "mp.barrier"
 local cell = require "mp.cell"
 local codec = require "mp.codec"
+local condition = require "mp.condition"
 local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
@@ -12,6 +14,7 @@ local mutex = require "mp.mutex"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
 local shared_memory = require "mp.shared_memory"
+local semaphore = require "mp.semaphore"
 local wait = require "mp.wait"
 
 local mp = {
@@ -46,6 +49,10 @@ local mp = {
   RawValue = cell.RawValue,
   RawArray = cell.RawArray,
   Struct = cell.Struct,
+  Semaphore = semaphore.Semaphore,
+  BoundedSemaphore = semaphore.BoundedSemaphore,
+  Condition = condition.Condition,
+  Barrier = barrier.Barrier,
 
   encode = codec.encode,
   decode = codec.decode,

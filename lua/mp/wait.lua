@@ -44,10 +44,24 @@ local function is_ready(item)
   return not ask or ask(item)
 end
 
+local LOOK = 0.25 -- seconds
+
+--- How long to wait at a time: an item with `_silent` may be ready without a
+-- ring, when somebody has died (its fileno then rings).
+local function until_look(list, left)
+  for i = 1, #list do
+    if type(list[i]) == "userdata" and list[i]._silent then
+      return math.min(left or LOOK, LOOK)
+    end
+  end
+  return left
+end
+
 --- Wait until at least one of the items is ready.
 --- A connection is ready when `recv` would not block, a queue when `get` would
---- not, a process when it has ended, a descriptor when it is readable.
----@param list (mp.Connection|mp.Queue|mp.Event|mp.Process|integer)[]
+--- not, a semaphore when it has a permit, an event when it is set, a process
+--- when it has ended, a descriptor when it is readable.
+---@param list any[] what has a descriptor, or is one
 ---@param timeout? number seconds; nil: for ever; <= 0: only look
 ---@return any[] ready the items that are, in the order of the list
 function wait.wait(list, timeout)
@@ -58,7 +72,7 @@ function wait.wait(list, timeout)
   while true do
     local ready, last = {}, 0
     local fds, owner = descriptors(list)
-    for _, index in ipairs(core.wait(fds, left)) do
+    for _, index in ipairs(core.wait(fds, until_look(list, left))) do
       local i = owner[index]
       if i ~= last and is_ready(list[i]) then ready[#ready + 1] = list[i] end
       last = i

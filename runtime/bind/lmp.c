@@ -97,6 +97,16 @@ int lmp_resume(lua_State *L) {
   return 1;
 }
 
+static int resume(lua_State *L) {
+  (void)lmp_resume(L);
+  return 0;
+}
+
+int lmp_resume_caught(lua_State *L) {
+  lua_pushcfunction(L, resume);
+  return lua_pcall(L, 0, 0, 0) == LUA_OK;
+}
+
 static int lmp_now(lua_State *L) {
   lua_pushnumber(L, (lua_Number)mp_now() / 1e9);
   return 1;
@@ -159,5 +169,8 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_mutex_functions, 0);
   luaL_setfuncs(L, lmp_event_functions, 0);
   luaL_setfuncs(L, lmp_cell_functions, 0);
+  luaL_setfuncs(L, lmp_sem_functions, 0);
+  luaL_setfuncs(L, lmp_cond_functions, 0);
+  luaL_setfuncs(L, lmp_barrier_functions, 0);
   return 1;
 }

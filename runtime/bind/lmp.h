@@ -154,6 +154,9 @@ LMP_LOCAL int64_t lmp_deadline(lua_State *L, int idx);
 /* After -EINTR: let the hook run that a signal may have set; it may raise.
  * Returns 1. */
 LMP_LOCAL int lmp_resume(lua_State *L);
+/* The same for those who have something to put right first: 0, and the error
+ * on the stack's top, when it has raised.  Needs two free slots. */
+LMP_LOCAL int lmp_resume_caught(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_mp_core(lua_State *L);
 
@@ -190,6 +193,15 @@ LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
 
 /* lmp_mutex.c -- the type of guards, when the module opens */
 LMP_LOCAL void lmp_mutex_types(lua_State *L);
+/* A guard for the box at idx; nothing to give back until it owns something. */
+struct lmp_guard;
+LMP_LOCAL struct lmp_guard *lmp_guard_push(lua_State *L, int idx);
+LMP_LOCAL void lmp_guard_own(struct lmp_guard *g);
+/* true [, "abandoned"] after an acquire that gave rc >= 0; cannot raise. */
+LMP_LOCAL int lmp_mutex_acquired(lua_State *L, int rc);
+LMP_LOCAL extern const luaL_Reg lmp_sem_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_cond_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_barrier_functions[];
 
 /* lmp_work.c -- the work of a started process */
 

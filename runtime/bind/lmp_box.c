@@ -34,6 +34,10 @@ static const struct {
     [MP_TYPE_BLOCK] = {"mp.SharedMemory", "shared memory", "mp.shared_memory"},
     [MP_TYPE_VALUE] = {"mp.Value", "value", NULL},
     [MP_TYPE_ARRAY] = {"mp.Array", "array", NULL},
+    [MP_TYPE_SEM] = {"mp.Semaphore", "semaphore", "mp.semaphore"},
+    [MP_TYPE_BOUNDED] = {"mp.BoundedSemaphore", "semaphore", "mp.semaphore"},
+    [MP_TYPE_COND] = {"mp.Condition", "condition", "mp.condition"},
+    [MP_TYPE_BARRIER] = {"mp.Barrier", "barrier", "mp.barrier"},
 };
 
 static int is_conn(enum mp_type kind) {
@@ -50,11 +54,13 @@ static size_t size_of(enum mp_type kind) {
   return is_cell(kind) ? LMP_BOX_CELL : LMP_BOX_SMALL;
 }
 
-/* A process's are its fields, a cell's is its lock, a block's its buffer. */
+/* A process's are its fields, a cell's and a condition's is its lock, a
+ * block's its buffer, a barrier's its action. */
 static int values_of(enum mp_type kind) {
   if (kind == MP_TYPE_PROC)
     return LMP_BOX_VALUES;
-  return is_cell(kind) || kind == MP_TYPE_BLOCK;
+  return is_cell(kind) || kind == MP_TYPE_BLOCK || kind == MP_TYPE_COND ||
+         kind == MP_TYPE_BARRIER;
 }
 
 void lmp_box_close(struct lmp_box *b) {

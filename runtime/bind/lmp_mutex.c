@@ -10,7 +10,7 @@
 static char abandoned_key; /* registry: the string; pushing it cannot fail */
 
 /* With the lock in hand no call may raise. */
-static int acquired(lua_State *L, int rc) {
+int lmp_mutex_acquired(lua_State *L, int rc) {
   lua_pushboolean(L, 1);
   if (rc != MP_EABANDONED)
     return 1;
@@ -34,7 +34,7 @@ static inline int acquire(lua_State *L, enum mp_type kind) {
 
   if (rc == INTERRUPTED)
     rc = wait_for(L, b, deadline);
-  return rc < 0 ? lmp_refuse(L, rc, "acquire") : acquired(L, rc);
+  return rc < 0 ? lmp_refuse(L, rc, "acquire") : lmp_mutex_acquired(L, rc);
 }
 
 /* lock:acquire([timeout]) -> true [, "abandoned"] | false, "timeout" */
@@ -117,9 +117,10 @@ static int lmp_mutex_rlock(lua_State *L) {
   return open_one(L, MP_TYPE_RLOCK, "RLock");
 }
 
-/* The guard: one acquisition, given back once.  Its user value is the lock. */
+/* The guard: one acquisition, given back once.  Its user value is the lock, or
+ * the semaphore. */
 
-struct guard {
+struct lmp_guard {
   uint64_t owner; /* serial of the process that acquired; 0: given back */
 };
 
@@ -131,7 +132,7 @@ static uint64_t myself(void) {
 
 /* Give it back, unless that was done, or it is not ours: a fork's copy.
  * 0, or why it could not be. */
-static int give_back(lua_State *L, struct guard *g) {
+static int give_back(lua_State *L, struct lmp_guard *g) {
   struct lmp_box *b;
   uint64_t owner = g->owner;
 
@@ -142,6 +143,8 @@ static int give_back(lua_State *L, struct guard *g) {
   b = lmp_box_test(L, -1);
   if (!b || !b->held)
     return 0;
+  if (b->kind == MP_TYPE_SEM || b->kind == MP_TYPE_BOUNDED)
+    return mp_sem_release(b->held);
   /* Somebody may have released it, and another have it now. */
   return mp_mutex_mine(b->held) ? mp_mutex_release(b->held) : -MP_ENOTHELD;
 }
@@ -158,21 +161,31 @@ static int guard_gc(lua_State *L) {
   return 0;
 }
 
+struct lmp_guard *lmp_guard_push(lua_State *L, int idx) {
+  struct lmp_guard *g;
+
+  idx = lua_absindex(L, idx);
+  g = lua_newuserdatauv(L, sizeof *g, 1);
+  g->owner = 0;
+  lua_pushvalue(L, idx);
+  lua_setiuservalue(L, -2, 1);
+  luaL_setmetatable(L, guard_name);
+  return g;
+}
+
+void lmp_guard_own(struct lmp_guard *g) {
+  g->owner = myself();
+}
+
 /* lock:guard([timeout]) -> guard [, "abandoned"] | nil, "timeout" */
 static int lmp_mutex_guard(lua_State *L) {
   struct lmp_box *b = check_either(L);
   int64_t deadline = lmp_deadline(L, 2);
-  struct guard *g = lua_newuserdatauv(L, sizeof *g, 1);
-  int rc;
-
-  g->owner = 0;
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 1);
-  luaL_setmetatable(L, guard_name);
-  rc = wait_for(L, b, deadline);
+  struct lmp_guard *g = lmp_guard_push(L, 1);
+  int rc = wait_for(L, b, deadline);
   if (rc < 0)
     return lmp_fail(L, rc, "guard");
-  g->owner = myself();
+  lmp_guard_own(g);
   if (rc != MP_EABANDONED)
     return 1;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &abandoned_key);

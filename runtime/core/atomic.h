@@ -102,6 +102,10 @@ static inline void mp__store64_seq(uint64_t *p, uint64_t v) {
   atomic_store_explicit(MP__AT64(p), v, memory_order_seq_cst);
 }
 
+static inline uint64_t mp__swap64_seq(uint64_t *p, uint64_t v) {
+  return atomic_exchange_explicit(MP__AT64(p), v, memory_order_seq_cst);
+}
+
 static inline int mp__cas64_acq(uint64_t *p, uint64_t *seen, uint64_t v) {
   return atomic_compare_exchange_strong_explicit(
       MP__AT64(p), seen, v, memory_order_acquire, memory_order_relaxed);

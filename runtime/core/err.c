@@ -44,6 +44,7 @@ static const struct {
     AT(MP_EDEATH) = {"death", "a process of the family has died"},
     AT(MP_ENOTHELD) = {NULL, "the lock is not held"},
     AT(MP_ENOTOWNER) = {NULL, "the lock is held by another"},
+    AT(MP_ETOOMANY) = {NULL, "released too many times"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,

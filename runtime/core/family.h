@@ -232,4 +232,14 @@ void mp__proc_bury(struct mp__slot *s, int code, int final);
 int mp__exit_of(int status);      /* of a wait status: N, or -signal */
 int mp__exit_code(uint32_t word); /* of an exit word that is not 0 */
 
+/* sem.c: taken apart; one that died may have had permits in its hands */
+int mp__sem_step(struct mp__txn *t, uint64_t off);
+void mp__sem_died(uint64_t name);
+
+/* cond.c */
+int mp__cond_step(struct mp__txn *t, uint64_t off);
+
+/* barrier.c */
+int mp__barrier_step(struct mp__txn *t, uint64_t off);
+
 #endif

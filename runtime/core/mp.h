@@ -57,6 +57,7 @@ enum {
   MP_EDEATH,          /* a member of the family has died */
   MP_ENOTHELD,        /* release of a lock that nobody holds */
   MP_ENOTOWNER,       /* release of a recursive lock that another holds */
+  MP_ETOOMANY,        /* a semaphore released too often */
   MP_ELAST
 };
 
@@ -559,6 +560,89 @@ int mp_mutex_locked(mp_ref ref);
 int mp_mutex_mine(mp_ref ref);
 /* 1 and the holder's name (as of now: it may change at once), or 0 */
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]);
+/* sem.c -- owns semaphores
+ *
+ * Permits that a member took and did not give back return at its death, until
+ * one that holds none releases: then it is used for signalling, and permits
+ * are nobody's.
+ */
+enum { MP_SEM_BOUNDED = 1, MP_SEM_SIGNALLING = 2 };
+#define MP_SEM_MAX 0x7fffffff
+
+/* value: at most MP_SEM_MAX */
+int mp_sem_open(mp_ref *held, uint32_t value, unsigned flags);
+/* 0, -MP_ETIMEOUT, -EINTR, -ENOMEM */
+int mp_sem_acquire(mp_ref ref, int64_t deadline);
+/* 0, -MP_ETOOMANY: above the initial value of a bounded one, or MP_SEM_MAX */
+int mp_sem_release(mp_ref ref);
+/* permits left just now */
+uint32_t mp_sem_value(mp_ref ref);
+/* A descriptor, the caller's: readable while there may be a permit. */
+int mp_sem_fd(mp_ref ref);
+/* Is there one?  If not, quiet that descriptor. */
+int mp_sem_ready(mp_ref ref, int fd);
+
+/* cond.c -- owns conditions
+ *
+ * A waiter that is killed before it has the lock again passes its notification
+ * on, so a wait may end without one of its own.
+ */
+#define MP_NOTIFY_ALL UINT64_MAX
+
+enum { MP_WAITER_NEW, MP_WAITER_ASLEEP, MP_WAITER_BACK };
+
+/* What a wait keeps from call to call. */
+struct mp_waiter {
+  uint64_t row;
+  uint32_t levels; /* of a recursive lock */
+  int stage;
+  int notified;  /* 0: the time was up */
+  int abandoned; /* 1: the last holder of the lock has ended with it */
+};
+
+/* mutex: a Lock or RLock, which the condition keeps */
+int mp_cond_open(mp_ref *held, mp_ref mutex);
+mp_ref mp_cond_mutex(mp_ref ref); /* its name */
+/* 0: the lock is held again, as deep as before.  -MP_ENOTHELD, -ENOMEM: it was
+ * no wait.  -EINTR: go on with the same `w`; or mp_cond_leave, and go on, which
+ * only gets the lock back. */
+int mp_cond_wait(mp_ref ref, struct mp_waiter *w, int64_t deadline);
+void mp_cond_leave(mp_ref ref, struct mp_waiter *w);
+/* Those that have waited longest, n at most; -MP_ENOTHELD */
+int mp_cond_notify(mp_ref ref, uint64_t n);
+
+/* barrier.c -- owns barriers: parties that wait for each other
+ *
+ * One that dies while it waits breaks the barrier for the others.
+ */
+#define MP_BARRIER_MAX 65535
+
+/* What a wait keeps from call to call. */
+struct mp_arrival {
+  uint64_t row; /* 0: not there (yet, or any more) */
+};
+
+/* 1 <= parties <= MP_BARRIER_MAX.  patience (seconds) and the message that is
+ * the action (NULL: none) are only kept, for those who ask. */
+int mp_barrier_open(mp_ref *held, uint32_t parties, double patience,
+                    const struct mp_out *action);
+uint32_t mp_barrier_parties(mp_ref ref);
+double mp_barrier_patience(mp_ref ref);
+/* 0 and the action, -ENOENT, -ENOMEM */
+int mp_barrier_action(mp_ref ref, struct mp_msg *m);
+/* > 0: passed, as the n-th to come.  0: the last to come where there is an
+ * action: run it, then mp_barrier_acted.  -MP_ETIMEOUT (and the barrier is
+ * broken for the others), -MP_EBROKEN, -EINTR: go on with the same `a`, or
+ * mp_barrier_leave; -ENOMEM */
+int mp_barrier_wait(mp_ref ref, struct mp_arrival *a, int64_t deadline);
+/* > 0 or -MP_EBROKEN; good 0: the action failed, which breaks the barrier */
+int mp_barrier_acted(mp_ref ref, struct mp_arrival *a, int good);
+/* As if it had not come. */
+void mp_barrier_leave(mp_ref ref, struct mp_arrival *a);
+void mp_barrier_reset(mp_ref ref);
+void mp_barrier_abort(mp_ref ref);
+uint32_t mp_barrier_waiting(mp_ref ref);
+int mp_barrier_broken(mp_ref ref);
 
 /* event.c -- owns events: a flag that is waited for
  *

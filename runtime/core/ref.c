@@ -367,6 +367,13 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
   case MP_TYPE_VALUE:
   case MP_TYPE_ARRAY:
     return mp__cell_step(t, mp__off(o));
+  case MP_TYPE_SEM:
+  case MP_TYPE_BOUNDED:
+    return mp__sem_step(t, mp__off(o));
+  case MP_TYPE_COND:
+    return mp__cond_step(t, mp__off(o));
+  case MP_TYPE_BARRIER:
+    return mp__barrier_step(t, mp__off(o));
   default:
     return 0;
   }

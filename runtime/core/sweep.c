@@ -51,6 +51,10 @@ static void holder_died(uint64_t name) {
   case MP_TYPE_SIMPLE:
     mp__fifo_died(name);
     break;
+  case MP_TYPE_SEM:
+  case MP_TYPE_BOUNDED:
+    mp__sem_died(name);
+    break;
   default:
     break;
   }

@@ -265,6 +265,10 @@ end
 function workload.lock_uncontended() return uncontended(mp.Lock()) end
 function workload.rlock_uncontended() return uncontended(mp.RLock()) end
 
+function workload.semaphore_uncontended()
+  return uncontended(mp.Semaphore(1))
+end
+
 function workload.lock_contended_2()
   local n = count(3000000)
   local lock, ready, go = mp.Lock(), mp.Event(), mp.Event()
@@ -295,6 +299,40 @@ local function turns(n, once, a, b)
   local took = now() - begin
   p:join()
   return n / took
+end
+
+local function semaphore_turn(self, a, b)
+  if self == 0 then
+    a:release()
+    b:acquire()
+  else
+    a:acquire()
+    b:release()
+  end
+end
+
+function workload.semaphore_pingpong()
+  return turns(200000, semaphore_turn, mp.Semaphore(0), mp.Semaphore(0))
+end
+
+local function condition_turn(self, cond, turn)
+  cond:acquire()
+  while turn.value ~= self do cond:wait() end
+  turn.value = 1 - self
+  cond:notify()
+  cond:release()
+end
+
+function workload.condition_pingpong()
+  return turns(100000, condition_turn, mp.Condition(), mp.RawValue("i", 0))
+end
+
+local function barrier_turn(_, barrier)
+  barrier:wait()
+end
+
+function workload.barrier_2()
+  return turns(200000, barrier_turn, mp.Barrier(2))
 end
 
 local function event_turn(self, a, b)

@@ -128,12 +128,12 @@ add{name = "queue_pingpong"}
 add{name = "lock_uncontended", sides = "luamp lua python floor calls",
   goals = {calls = 0.8}, aims = {calls = 1}}
 add{name = "rlock_uncontended", sides = "luamp python"}
-add{name = "semaphore_uncontended", todo = true}
+add{name = "semaphore_uncontended"}
 add{name = "lock_contended_2", goals = {python = 1}, aims = {least = 6e6}}
-add{name = "semaphore_pingpong", todo = true, aims = {python = 2}}
-add{name = "condition_pingpong", todo = true, aims = {python = 2}}
+add{name = "semaphore_pingpong", goals = {python = 2}}
+add{name = "condition_pingpong", goals = {python = 2}}
 add{name = "event_pingpong", goals = {python = 2}, aims = {python = 10}}
-add{name = "barrier_2", todo = true, aims = {least = 150e3}}
+add{name = "barrier_2", aims = {least = 150e3}}
 
 -- shared values --------------------------------------------------------------
 

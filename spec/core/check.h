@@ -22,6 +22,7 @@
 #include "cell.h"
 #include "family.h"
 #include "fifo.h"
+#include "roster.h"
 #include "sys.h"
 #include "test.h"
 
@@ -42,6 +43,32 @@ struct check_record { /* queue.c */
 };
 enum { CHECK_RECORD, CHECK_PARCEL, CHECK_NEXT };
 #define CHECK_VOID 4u /* taken back */
+struct check_sem {    /* sem.c */
+  struct mp__obj obj;
+  uint64_t value;
+  struct mp__lock lock;
+  uint32_t deaths, sleepers, seq;
+  uint64_t initial, limit, pad[3];
+  struct mp__roster holders;
+};
+struct check_cond { /* cond.c */
+  struct mp__obj obj;
+  uint64_t mutex, order;
+  struct mp__lock lock;
+  uint32_t deaths;
+  uint64_t pad[5];
+  struct mp__roster waiters;
+};
+struct check_barrier { /* barrier.c */
+  struct mp__obj obj;
+  uint64_t phase;
+  struct mp__lock lock;
+  uint32_t sleepers, parties, pad0;
+  uint64_t action;
+  double patience;
+  uint64_t pad[3];
+  struct mp__roster waiting;
+};
 
 struct check_use {
   uint64_t top;
@@ -407,6 +434,50 @@ static inline void check_fifo(struct check *c, const struct mp__fifo *f) {
               (check_ull)f->lost, (check_ull)f->told, (check_ull)f->excused);
 }
 
+static inline void check_roster(struct check *c, const struct mp__roster *r) {
+  const struct mp__roster *part;
+  uint64_t at;
+
+  for (at = r->more; at; at = part->more) {
+    part = mp__at(at);
+    if (!check_own(c, at, "roster"))
+      return;
+    if (mp__usable(at) <
+        sizeof *r + (part->len - MP__ROSTER_FIRST) * sizeof(struct mp__row))
+      CHECK_BAD(c, "roster: %llu rows in a part", (check_ull)part->len);
+  }
+}
+
+static inline void check_sem(struct check *c, const struct check_sem *s) {
+  struct mp__walk w = MP__WALK((struct mp__roster *)(uintptr_t)&s->holders);
+  const struct mp__row *row;
+  uint64_t taken = 0;
+
+  check_lock(c, &s->lock, "semaphore's");
+  check_sleepers(c, &s->sleepers, "sleepers for a permit");
+  check_roster(c, &s->holders);
+  while ((row = mp__walk(&w)))
+    taken += row->value;
+  if (!(s->value >> 63) && s->lock.word == 0 && s->initial - taken != s->value)
+    CHECK_BAD(c, "semaphore: %llu of %llu taken, %llu left", (check_ull)taken,
+              (check_ull)s->initial, (check_ull)s->value);
+}
+
+static inline void check_cond(struct check *c, const struct check_cond *d) {
+  check_lock(c, &d->lock, "condition's");
+  check_roster(c, &d->waiters);
+  check_hold(c, d->mutex, "a condition");
+}
+
+static inline void check_barrier(struct check *c,
+                                 const struct check_barrier *b) {
+  check_lock(c, &b->lock, "barrier's");
+  check_sleepers(c, &b->sleepers, "sleepers at a barrier");
+  check_roster(c, &b->waiting);
+  if (b->action)
+    check_hold(c, b->action, "a barrier");
+}
+
 static inline void check_refs_of(struct check *c, const struct check_seen *o) {
   struct mp__obj *obj = mp__at(o->off);
   const struct mp__parcel *p = mp__at(o->off);
@@ -436,6 +507,19 @@ static inline void check_refs_of(struct check *c, const struct check_seen *o) {
     if (check_own(c, o->off, "parcel"))
       for (i = 0; i < p->nrefs; i++)
         check_hold(c, p->refs[i], "a parcel");
+    break;
+  case MP_TYPE_SEM:
+  case MP_TYPE_BOUNDED:
+    if (check_own(c, o->off, "semaphore"))
+      check_sem(c, mp__at(o->off));
+    break;
+  case MP_TYPE_COND:
+    if (check_own(c, o->off, "condition"))
+      check_cond(c, mp__at(o->off));
+    break;
+  case MP_TYPE_BARRIER:
+    if (check_own(c, o->off, "barrier"))
+      check_barrier(c, mp__at(o->off));
     break;
   case MP_TYPE_FD:
     (void)check_own(c, o->off, "descriptor");

@@ -652,3 +652,456 @@ static void look_first_and_name(void) {
 
 STEPPED_AFTER(sweep_one_with_blocks, prepare_name, sweep, look_first_and_name,
               death_with_blocks)
+/* Semaphores: holds[0].  What the victim had in hand is back afterwards. */
+
+#define SEM holds[0]
+
+static void open_sem(uint32_t value, unsigned flags) {
+  REQUIRE(mp_sem_open(&SEM, value, flags) == 0);
+  nholds = 1;
+}
+
+static void prepare_sem(void) {
+  open_sem(2, 0);
+}
+
+static void take_and_give(void) {
+  (void)mp_sem_acquire(SEM, MP_NOW);
+  (void)mp_sem_acquire(SEM, MP_NOW);
+  (void)mp_sem_acquire(SEM, MP_NOW); /* in vain */
+  (void)mp_sem_release(SEM);
+  (void)mp_sem_release(SEM);
+}
+
+/* As many permits as it says, and not one more. */
+static void look_permits(uint32_t least, uint32_t most) {
+  uint32_t i, n = mp_sem_value(SEM);
+
+  CHECK(n >= least && n <= most);
+  for (i = 0; i < n; i++)
+    CHECK_EQ(mp_sem_acquire(SEM, MP_NOW), 0);
+  CHECK_EQ(mp_sem_acquire(SEM, MP_NOW), -MP_ETIMEOUT);
+  for (i = 0; i < n; i++)
+    CHECK_EQ(mp_sem_release(SEM), 0);
+  CHECK_EQ(mp_sem_value(SEM), n);
+}
+
+static void look_two(void) {
+  look_permits(2, 2);
+}
+
+STEPPED(take_and_give_permits, prepare_sem, take_and_give, look_two)
+
+static void take_two(void) {
+  (void)mp_sem_acquire(SEM, MP_NOW);
+  (void)mp_sem_acquire(SEM, MP_NOW);
+}
+
+STEPPED(die_with_permits, prepare_sem, take_two, look_two)
+
+static void die_in_take(void) {
+  struct check_sem *s = mp__at(MP_REF_ID(SEM));
+
+  (void)mp_sem_acquire(SEM, MP_NOW);
+  (void)mp__lock_take(&s->lock);
+  s->holders.row[0].value = 2; /* taken, and the copy of the value is old */
+  (void)raise(SIGKILL);
+}
+
+static void death_in_take(void) {
+  first_dies(die_in_take);
+}
+
+static void look_first_and_two(void) {
+  look_first();
+  look_permits(2, 2);
+}
+
+STEPPED_AFTER(take_permits_from_a_dead_one, prepare_sem, take_two,
+              look_first_and_two, death_in_take)
+
+/* The roster is full of others. */
+static void prepare_crowd(void) {
+  struct check_sem *s;
+  int i;
+
+  open_sem(8, MP_SEM_BOUNDED);
+  s = mp__at(MP_REF_ID(SEM));
+  for (i = 0; i < MP__ROSTER_FIRST; i++) {
+    struct mp__slot *p;
+
+    REQUIRE(mp_proc_open(&holds[nholds], NULL, 0) == 0);
+    p = mp__at(MP_REF_ID(holds[nholds++]));
+    s->holders.row[i].who = mp__slot_index(p) | p->gen << 16;
+    s->holders.row[i].value = 1;
+    s->value--;
+  }
+}
+
+static void look_crowd(void) {
+  look_permits(5, 5);
+}
+
+STEPPED(take_a_permit_beside_many, prepare_crowd, take_two, look_crowd)
+
+static void give_only(void) {
+  (void)mp_sem_release(SEM);
+  (void)mp_sem_release(SEM);
+}
+
+static void look_signals(void) {
+  look_permits(2, 4);
+}
+
+STEPPED(begin_to_signal, prepare_sem, give_only, look_signals)
+
+static void prepare_signalling(void) {
+  open_sem(3, MP_SEM_SIGNALLING);
+}
+
+static void look_signalling(void) {
+  look_permits(0, 3);
+}
+
+STEPPED(take_and_give_signals, prepare_signalling, take_and_give,
+        look_signalling)
+
+static void prepare_polled(void) {
+  open_sem(0, 0);
+  mp_fd_close(mp_sem_fd(SEM));
+}
+
+static void look_polled(void) {
+  look_permits(0, 2);
+}
+
+STEPPED(signal_and_ring, prepare_polled, give_only, look_polled)
+
+static void ask_sem_for_fd(void) {
+  (void)mp_sem_fd(SEM);
+}
+
+STEPPED(ask_a_semaphore_for_a_bell, prepare_sem, ask_sem_for_fd, look_two)
+
+static void prepare_none(void) {
+  open_sem(0, MP_SEM_SIGNALLING);
+}
+
+static void sleep_for_permit(void) {
+  (void)mp_sem_acquire(SEM, mp_now() + 1000000);
+}
+
+static void look_none(void) {
+  look_permits(0, 0);
+}
+
+STEPPED(sleep_for_a_permit, prepare_none, sleep_for_permit, look_none)
+
+static void make_sem(void) {
+  mp_ref s, t;
+
+  if (mp_sem_open(&s, 1, MP_SEM_BOUNDED) < 0)
+    return;
+  mp_ref_close(&s);
+  (void)mp_sem_open(&t, 1, 0);
+}
+
+STEPPED(make_semaphores, NULL, make_sem, NULL)
+
+/* Barriers: holds[0].  The survivor waits there, and learns the end of it. */
+
+#define BAR holds[0]
+static struct mp_arrival mine;
+
+static void open_barrier(const char *action) {
+  struct mp_iov iov = {action, action ? strlen(action) : 0};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  struct check_barrier *bar;
+
+  REQUIRE(mp_barrier_open(&BAR, 2, 0, action ? &out : NULL) == 0);
+  nholds = 1;
+  bar = mp__at(MP_REF_ID(BAR));
+  bar->waiting.row[0].who = mp__member();
+  bar->waiting.row[0].value = 1 << 1; /* phase 0, index 1 */
+  mine.row = mp__off(&bar->waiting.row[0]);
+}
+
+static void prepare_barrier(void) {
+  open_barrier(NULL);
+}
+
+static void prepare_acting(void) {
+  open_barrier("act");
+}
+
+static int wait_at(struct mp_arrival *at, int64_t deadline) {
+  int rc;
+
+  do
+    rc = mp_barrier_wait(BAR, at, deadline);
+  while (rc == -EINTR);
+  return rc;
+}
+
+static void come_last(void) {
+  struct mp_arrival at = {0};
+
+  if (wait_at(&at, MP_FOREVER) == 0)
+    (void)mp_barrier_acted(BAR, &at, 1);
+}
+
+/* Passed, broken, or the victim had not come. */
+static void look_barrier(void) {
+  struct mp_arrival at = {0};
+  int rc = wait_at(&mine, mp_now() + 20000000);
+
+  CHECK(rc == 1 || rc == -MP_EBROKEN || rc == -MP_ETIMEOUT);
+  if (rc == -MP_ETIMEOUT)
+    CHECK_EQ(mp_barrier_broken(BAR), 1);
+  if (mp_barrier_broken(BAR))
+    CHECK_EQ(wait_at(&at, MP_FOREVER), -MP_EBROKEN);
+  mp_barrier_reset(BAR);
+  CHECK_EQ(mp_barrier_broken(BAR), 0);
+  CHECK_EQ(mp_barrier_waiting(BAR), 0);
+  CHECK_EQ(wait_at(&at, MP_NOW), -MP_ETIMEOUT);
+}
+
+STEPPED(come_last_to_a_barrier, prepare_barrier, come_last, look_barrier)
+STEPPED(come_last_and_act, prepare_acting, come_last, look_barrier)
+
+/* Alone there: one party too few. */
+static void prepare_lonely(void) {
+  prepare_barrier();
+  mp_barrier_leave(BAR, &mine);
+}
+
+static void come_first(void) {
+  struct mp_arrival at = {0};
+
+  (void)wait_at(&at, mp_now() + 1000000);
+}
+
+/* Dead there, or its time was up: broken; or it had not come. */
+static void look_lonely(void) {
+  struct mp_arrival at = {0};
+  int rc = wait_at(&at, MP_NOW);
+
+  CHECK(rc == -MP_EBROKEN || rc == -MP_ETIMEOUT);
+  mp_barrier_reset(BAR);
+  CHECK_EQ(mp_barrier_waiting(BAR), 0);
+}
+
+STEPPED(wait_at_a_barrier, prepare_lonely, come_first, look_lonely)
+
+/* For the survivor, which has come first or not at all. */
+static void leave_barrier(void) {
+  struct mp_arrival at = mine;
+
+  mp_barrier_leave(BAR, &at);
+}
+
+static void look_left(void) {
+  struct mp_arrival at = {0};
+  int rc = wait_at(&at, MP_NOW);
+
+  CHECK(rc == 2 || rc == -MP_ETIMEOUT);
+  mp_barrier_reset(BAR);
+}
+
+STEPPED(leave_a_barrier, prepare_barrier, leave_barrier, look_left)
+
+static void abort_and_reset(void) {
+  mp_barrier_abort(BAR);
+  mp_barrier_reset(BAR);
+}
+
+STEPPED(break_a_barrier, prepare_barrier, abort_and_reset, look_barrier)
+
+static void reset_only(void) {
+  mp_barrier_reset(BAR);
+  mp_barrier_reset(BAR);
+}
+
+/* The survivor's row may be of an older phase only if it is cut. */
+static void look_reset(void) {
+  CHECK(wait_at(&mine, mp_now() + 20000000) < 0);
+  mp_barrier_reset(BAR);
+  CHECK_EQ(mp_barrier_waiting(BAR), 0);
+}
+
+STEPPED(reset_a_barrier, prepare_barrier, reset_only, look_reset)
+
+static void make_barriers(void) {
+  struct mp_iov iov = {"act", 3};
+  mp_ref refs[1] = {c};
+  struct mp_out out = {&iov, 1, 1, refs};
+  mp_ref x, y;
+
+  if (mp_barrier_open(&x, 2, 0, &out) < 0)
+    return;
+  mp_ref_close(&x);
+  (void)mp_barrier_open(&y, 2, 0, &out);
+}
+
+STEPPED(make_barriers_with_an_action, NULL, make_barriers, NULL)
+
+/* Conditions: holds[0] over the lock holds[1].  Two that have waited longer
+ * than the victim are there, who are not real: open processes. */
+
+#define COND holds[0]
+#define COND_LOCK holds[1]
+
+static int acquire_lock(void) {
+  int rc;
+
+  do
+    rc = mp_mutex_acquire(COND_LOCK, MP_FOREVER);
+  while (rc == -EINTR);
+  return rc;
+}
+
+static int wait_for_notice(int64_t deadline) {
+  struct mp_waiter w = {0};
+  int rc;
+
+  do
+    rc = mp_cond_wait(COND, &w, deadline);
+  while (rc == -EINTR);
+  return rc < 0 ? rc : w.notified;
+}
+
+static struct check_cond *cond_at(void) {
+  return mp__at(MP_REF_ID(COND));
+}
+
+static void prepare_cond(void) {
+  REQUIRE(mp_mutex_open(&COND_LOCK, 1) == 0);
+  REQUIRE(mp_cond_open(&COND, COND_LOCK) == 0);
+  nholds = 2;
+}
+
+static void stand_in(int n, uint64_t state) {
+  struct mp__row *row = &cond_at()->waiters.row[n];
+  struct mp__slot *p;
+
+  REQUIRE(mp_proc_open(&holds[nholds], NULL, 0) == 0);
+  p = mp__at(MP_REF_ID(holds[nholds++]));
+  row->who = mp__slot_index(p) | p->gen << 16;
+  row->value = (uint64_t)++cond_at()->order << 2 | state;
+}
+
+static void prepare_waited(void) {
+  prepare_cond();
+  stand_in(0, 1);
+  stand_in(1, 2);
+}
+
+/* What is said to nobody is lost, what is said to a waiter comes; and the
+ * levels of the lock are whole. */
+static void look_cond(void) {
+  struct mp__walk w = MP__WALK(&cond_at()->waiters);
+  struct mp__row *row;
+  int i;
+
+  for (i = 0; i < 2; i++)
+    CHECK(acquire_lock() >= 0);
+  CHECK_EQ(mp_cond_notify(COND, MP_NOTIFY_ALL), 0);
+  (void)wait_for_notice(MP_NOW); /* a grant of the dead may come late */
+  CHECK_EQ(wait_for_notice(MP_NOW), 0);
+  for (i = 0; i < 2; i++)
+    CHECK_EQ(mp_mutex_release(COND_LOCK), 0);
+  CHECK_EQ(mp_mutex_release(COND_LOCK), -MP_ENOTHELD);
+  while ((row = mp__walk(&w)))
+    CHECK(row->value == 0 || !mp__member_dead(row->who));
+}
+
+/* The stand-ins have been granted, both or the older, or none. */
+static void look_waited(void) {
+  struct mp__row *row = cond_at()->waiters.row;
+
+  CHECK((row[0].value & 3) == 3 || (row[1].value & 3) != 3);
+  look_cond();
+  CHECK((row[0].value & 3) == 3 && (row[1].value & 3) == 3);
+}
+
+static void acquire_and_wait(void) {
+  (void)acquire_lock();
+  (void)acquire_lock();
+  (void)wait_for_notice(mp_now() + 1000000);
+  (void)mp_mutex_release(COND_LOCK);
+  (void)mp_mutex_release(COND_LOCK);
+}
+
+STEPPED(wait_for_a_condition, prepare_cond, acquire_and_wait, look_cond)
+STEPPED(wait_beside_others, prepare_waited, acquire_and_wait, look_waited)
+
+static void acquire_and_notify(void) {
+  (void)acquire_lock();
+  (void)mp_cond_notify(COND, 1);
+  (void)mp_mutex_release(COND_LOCK);
+}
+
+static void acquire_and_notify_all(void) {
+  (void)acquire_lock();
+  (void)mp_cond_notify(COND, MP_NOTIFY_ALL);
+  (void)mp_mutex_release(COND_LOCK);
+}
+
+STEPPED(notify_one, prepare_waited, acquire_and_notify, look_waited)
+STEPPED(notify_all_waiters, prepare_waited, acquire_and_notify_all, look_waited)
+
+/* One has died with a grant; whoever passes it on is killed. */
+static void die_granted(void) {
+  struct mp__row *row = &cond_at()->waiters.row[2];
+
+  row->who = mp__member();
+  row->value = (uint64_t)++cond_at()->order << 2 | 3;
+  (void)raise(SIGKILL);
+}
+
+static void death_granted(void) {
+  first_dies(die_granted);
+}
+
+static void look_passed_on(void) {
+  look_first();
+  look_waited();
+}
+
+static void sweep_and_wait(void) {
+  (void)mp__scan();
+  acquire_and_wait();
+}
+
+STEPPED_AFTER(pass_a_grant_on, prepare_waited, sweep_and_wait, look_passed_on,
+              death_granted)
+
+/* Woken by another: granted beforehand, the row is freed with the lock. */
+static void leave_cond(void) {
+  struct mp_waiter w = {.stage = MP_WAITER_ASLEEP, .levels = 1};
+  struct mp__row *row = &cond_at()->waiters.row[2];
+
+  row->who = mp__member();
+  row->value = (uint64_t)++cond_at()->order << 2 | 3;
+  w.row = mp__off(row);
+  mp_cond_leave(COND, &w);
+  (void)mp_cond_wait(COND, &w, MP_FOREVER);
+  (void)mp_mutex_release(COND_LOCK);
+}
+
+STEPPED(leave_a_condition, prepare_waited, leave_cond, look_waited)
+
+static void make_conds(void) {
+  mp_ref m, x, y;
+
+  if (mp_mutex_open(&m, 0) < 0)
+    return;
+  (void)mp_cond_open(&x, m);
+  mp_ref_close(&m);
+  (void)mp_ref_dup(mp_cond_mutex(x), &m);
+  (void)mp_cond_open(&y, m);
+  mp_ref_close(&y);
+  mp_ref_close(&x);
+}
+
+STEPPED(make_conditions, NULL, make_conds, NULL)
