@@ -22,6 +22,7 @@ FLAGS.fault = -DMP_FAULTS
 FLAGS.ubsan = -O1 -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS.asan = $(FLAGS.ubsan) -fsanitize=address -fno-omit-frame-pointer
 FLAGS.tsan = -O1 -fsanitize=thread
+FLAGS.explore = -include spec/explore/sim.h
 FLAGS.fuzz = $(FLAGS.asan) -fsanitize=fuzzer-no-link
 ifneq ($(FLAVOUR),)
   ifndef FLAGS.$(FLAVOUR)
@@ -110,7 +111,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc \
-  fault stress \
+  fault explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -187,6 +188,18 @@ $(hosts): $(library) $(OUT)/flags
 	$(COMPILE) -Iruntime/include $(LUA_H) $(LDFLAGS) -o $@ \
 	  $(filter %.c,$^) $(library) $(LINK_LUA)
 
+# The core with a scheduling point before each atomic operation, and what it
+# asks the kernel taken by the explorer.
+explorer := $(OUT)/explore
+WRAPPED = mp__futex_wait mp__futex_waitv mp__futex_wake mp_now \
+  mp__sys_affinity mp__sys_procstat
+EXPLORER = $(COMPILE) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%)
+$(OUT)/link: Makefile $(OUT)/flags
+	@echo 'exec $(EXPLORER) "$$@"' > $@
+
+$(explorer): $(wildcard spec/explore/*.[ch]) $(core_obj) $(OUT)/link
+	sh $(OUT)/link -o $@ $(wildcard spec/explore/*.c) $(core_obj) -lm -ldl
+
 # The plain C programs that the bench compares with; nothing of ours in them.
 $(bench_obj): $(OUT)/obj/floor/%.o: spec/bench/floor/%.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -212,8 +225,8 @@ suites = OUT=$(OUT) LUA=$(LUA) $(LUA) spec/run.lua
 run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
-test: all $(tests) $(hosts) | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs core embed luamp lua examples install rock
+test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
+	@$(suites) layers stubs core explore embed luamp lua examples install rock
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
 	@$(suites) lint layers stubs core embed luamp lua examples
@@ -235,6 +248,13 @@ examples: all $(example_host) $(example_c) | deps-test ## every example must run
 
 fault: | deps-test ## allocations that fail, processes killed at every point
 	@$(MAKE) DEPS=no FLAVOUR=fault SUITES=fault suites
+
+explorer: FORCE | deps
+	@$(MAKE) DEPS=no FLAVOUR=explore $(BUILD)/explore/explore >/dev/null
+
+EXPLORE_SECONDS ?= 600
+explore: explorer ## schedules and deaths, as many as there is time for
+	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
 
 stress: all $(tests) | deps-test ## long runs under load
 	@$(suites) stress

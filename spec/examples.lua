@@ -12,6 +12,7 @@ local expected = {
     "exit code:\t0\n",
   } },
   pipeline = { { "^500 even squares, sum 167167000\n$" } },
+  lock = { { "^counted to 300\nthen:\ttrue\tabandoned\n$" } },
   queue = { { "^%d%d+ pieces by %d+ workers: 3.141592654\n$" } },
   start_methods = { {
     "fork +42, worked out in another process\n",

@@ -333,6 +333,30 @@ describe("a lock", function()
     end
   end)
 
+  -- As many calls for one round as for two thousand.
+  it("makes no system call when nobody else wants it", function()
+    if not os.execute("command -v strace >/dev/null") then
+      pending("no strace")
+    end
+    local function calls(rounds)
+      return helper.with_dir(function(dir)
+        helper.output(([[
+          local lock, rlock, event = mp.Lock(), mp.RLock(), mp.Event()
+          for _ = 1, %d do
+            lock:acquire() lock:release()
+            lock:acquire(0) lock:locked() lock:release()
+            rlock:acquire() rlock:acquire() rlock:release() rlock:release()
+            event:set() event:is_set() event:wait() event:clear()
+          end
+        ]]):format(rounds), { before = "strace -f -qq -o " .. dir .. "/calls" })
+        local _, n = helper.slurp(dir .. "/calls"):gsub("\n", "\n")
+        return n
+      end)
+    end
+    calls(1)
+    assert.near(calls(1), calls(2000), 100)
+  end)
+
   it("survives a holder that calls exec", function()
     local lock = mp.Lock()
     local here, there = mp.Pipe()

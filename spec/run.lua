@@ -118,6 +118,13 @@ local suites = {
     tests[#tests + 1] = busted(luamp, "spec/fault")
     return tests
   end,
+  explore = function()
+    return {counted(("%s/explore/explore --seconds=%s"):format(out,
+      os.getenv("EXPLORE_SECONDS") or "10"))}
+  end,
+  mutants = function()
+    return {counted("spec/explore/mutants.sh " .. out .. "/explore")}
+  end,
   stress = function()
     -- The C tests, those of messages over 4 GiB included.
     local tests = map(function(test)

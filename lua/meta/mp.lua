@@ -883,8 +883,10 @@ local Event = {}
 --- it is cleared at once.
 function Event:set() end
 
+--- Take it down.
 function Event:clear() end
 
+--- Is it up?
 ---@return boolean
 function Event:is_set() end
 
@@ -898,6 +900,26 @@ function Event:wait(timeout) end
 --- belongs to this object.
 ---@return integer
 function Event:fileno() end
+
+--- fileno, as luasocket and copas look for it.
+---@return integer fd
+function Event:getfd() end
+
+--- Is it up?  (luasocket, copas)
+---@return boolean
+function Event:dirty() end
+
+--- fileno, as cqueues looks for it.
+---@return integer fd
+function Event:pollfd() end
+
+--- What to wait for.  (cqueues)
+---@return "r"
+function Event:events() end
+
+--- When to look again at the latest: never.  (cqueues)
+---@return nil
+function Event:timeout() end
 
 --- An event, not set.
 ---@return mp.Event

@@ -111,10 +111,6 @@ static inline int mp__cas64_acq(uint64_t *p, uint64_t *seen, uint64_t v) {
       MP__AT64(p), seen, v, memory_order_acquire, memory_order_relaxed);
 }
 
-static inline int mp__cas64_rel(uint64_t *p, uint64_t *seen, uint64_t v) {
-  return atomic_compare_exchange_strong_explicit(
-      MP__AT64(p), seen, v, memory_order_release, memory_order_relaxed);
-}
 
 static inline int mp__cas64_seq(uint64_t *p, uint64_t *seen, uint64_t v) {
   return atomic_compare_exchange_strong_explicit(

@@ -14,7 +14,9 @@
 #include "futex.h"
 
 #define WAITERS 0x80000000u
-#define SPINS 200
+#ifndef MP__LOCK_SPINS /* the explorer of schedules has fewer */
+#define MP__LOCK_SPINS 200
+#endif
 #define LOOK_NS 2000000 /* how long to sleep before one looks at the holder */
 
 static uint32_t my_word(void) {
@@ -50,7 +52,7 @@ static int take_slowly(struct mp__lock *l, uint32_t mine) {
   uint32_t seen;
   int i;
 
-  for (i = 0; i < SPINS; i++) {
+  for (i = 0; i < MP__LOCK_SPINS; i++) {
     seen = 0;
     if (mp__load32_rlx(&l->word) == 0 && mp__cas32_acq(&l->word, &seen, mine))
       return 0;

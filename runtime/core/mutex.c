@@ -6,10 +6,10 @@
  *
  * Sleepers: who is about to sleep sets SLEEPERS; who releases clears it and
  * wakes one.  Others may overtake the one that was woken, so whoever has slept
- * sets the bit again, be it with its own name when it gets the lock, or in
- * another's when it leaves without.  So the last one that was overtaken is
- * never forgotten.  One that was woken and killed has woken all by its death
- * (nap.c).
+ * sets the bit again, with its own name when it gets the lock, or in another's
+ * when it sleeps on: those who sleep beside it are not forgotten.  (Who gives
+ * up was not woken, so nobody relies on it.)  One that was woken and killed
+ * has woken all by its death (nap.c).
  */
 #include "mp.h"
 
@@ -50,18 +50,16 @@ static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
   struct mp__nap nap = {0};
   uint64_t seen;
   int spins = 0;
-  int rc = 0;
+  int rc = deadline == MP_NOW ? -MP_ETIMEOUT : 0;
   int got;
 
   while ((got = take(m, mine, &seen)) < 0) {
-    if (deadline == MP_NOW)
-      return -MP_ETIMEOUT;
+    if (rc < 0)
+      return rc;
     if (spins++ < SPINS && mp__spin(&m->word, seen, UINT32_MAX))
       continue;
     if (!(seen & SLEEPERS) && !mp__cas64_seq(&m->word, &seen, seen | SLEEPERS))
       continue;
-    if (rc < 0)
-      return rc; /* and the bit stands: see above */
     mine |= SLEEPERS;
     rc = mp__nap(&nap, mp__low32(&m->word), (uint32_t)(seen | SLEEPERS),
                  deadline);

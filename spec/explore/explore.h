@@ -1,0 +1,70 @@
+/* explore.h -- what scenarios and the explorer share.
+ *
+ * A scenario is up to four processes, fibres over one arena, that run the real
+ * code.  The explorer runs it again and again from the same state, each time
+ * under another schedule: which process does the next atomic step, and which
+ * one is killed where.  A killed fibre is never resumed; what the kernel does
+ * at a process's end is done for it.
+ */
+#ifndef EXPLORE_H
+#define EXPLORE_H
+
+#include "arena.h"
+#include "family.h"
+#include "mp.h"
+
+#define SIM_MAX 4
+
+struct scenario {
+  const char *name;
+  int n;                 /* processes */
+  void (*make)(void);    /* once: the objects */
+  void (*begin)(void);   /* before each schedule: what is not in the arena */
+  void (*run)(int self); /* each process */
+  void (*died)(int who); /* right after a death, or NULL */
+  void (*end)(void);     /* the survivors are through */
+  int crashes;           /* at most so many deaths */
+};
+
+/* In a scenario: it went wrong; the schedule is printed. */
+#define SIM_CHECK(cond)                                                        \
+  ((cond) ? (void)0 : sim_fail("%s:%d: %s", __FILE__, __LINE__, #cond))
+void sim_fail(const char *format, ...)
+    __attribute__((format(printf, 1, 2), noreturn));
+
+/* sim.c -- fibres, their futexes, clock and deaths */
+
+enum sim_state { SIM_READY, SIM_PAUSED, SIM_ASLEEP, SIM_OVER, SIM_DEAD };
+
+void sim_make(
+    const struct scenario *s); /* seats, and the state to go back to */
+void sim_run(void);            /* one schedule */
+int sim_alive(int who);
+uint64_t sim_owner(int who); /* its owner word */
+uint32_t sim_deaths(void);   /* so far in this schedule */
+int sim_failed(void);        /* 1: the last schedule failed */
+/* A deadline that a scenario may wait for: others need not be woken then. */
+int64_t sim_deadline(void);
+
+/* search.c -- which schedules there are */
+
+struct search {
+  int random;         /* 1: at random, from `seed` on; 0: all of them ... */
+  uint64_t seed;      /* of the next one */
+  int preemptions;    /* ... with at most so many preemptions */
+  double seconds;     /* give up after that; 0: never */
+  const char *path;   /* or just this one */
+  uint64_t schedules; /* out: how many it were */
+  int complete;       /* out: there are no more */
+};
+
+/* One of n choices at this point; 0 goes on as it was. */
+int search_pick(int n);
+int search_may_preempt(void);
+void search_preempted(void);
+/* How to see the schedule again that runs. */
+const char *search_replay(void);
+/* 0, or -1: one failed */
+int search_run(struct search *how);
+
+#endif
