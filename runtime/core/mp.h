@@ -57,6 +57,7 @@ enum {
   MP_EDEATH,          /* a member of the family has died */
   MP_ENOTHELD,        /* release of a lock that nobody holds */
   MP_ENOTOWNER,       /* release of a recursive lock that another holds */
+  MP_EKERNEL,         /* a system call that we cannot do without is missing */
   MP_ELAST
 };
 
