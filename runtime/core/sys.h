@@ -80,6 +80,8 @@ int mp__sys_exit_status(int pid, uint64_t born, int *status);
 uint64_t mp__sys_ticks(void); /* since boot, as /proc counts them */
 int mp__sys_pidfd_open(int pid);
 int mp__sys_pidfd_signal(int pidfd, int sig);
+/* 0, or -ENOSYS where there are no such descriptors. */
+int mp__sys_probe(void);
 int mp__sys_pidfd_status(int pidfd, int *status);
 int mp__sys_tgkill(int pid, int tid, int sig);
 /* 1 and a wait status, 0: still running; -ECHILD: not ours to wait for */
@@ -115,5 +117,13 @@ void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
 int64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
 int mp__sys_random(void *to, size_t n);
+
+/* 1 only if no second thread was ever started; glibc counts them. */
+#ifdef __GLIBC__
+extern char __libc_single_threaded; /* as in sys/single_threaded.h */
+#define mp__sys_single() (__libc_single_threaded != 0)
+#else
+#define mp__sys_single() 0
+#endif
 
 #endif

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,7 +114,7 @@ int mp__sys_threads(void) {
   char buf[1024];
   char *f;
 
-  if (__libc_single_threaded)
+  if (mp__sys_single())
     return 1;
   if (read_stat(getpid(), buf, sizeof buf, &f) < 0)
     return -1;
@@ -124,6 +123,15 @@ int mp__sys_threads(void) {
 
 int mp__sys_pidfd_open(int pid) {
   return mp__sys_high((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+/* Can processes be held and signalled here at all? */
+int mp__sys_probe(void) {
+  int fd = mp__sys_pidfd_open(mp__sys_getpid());
+  int rc = fd < 0 ? fd : mp__sys_pidfd_signal(fd, 0);
+
+  mp__sys_close(fd);
+  return rc;
 }
 
 int mp__sys_pidfd_signal(int pidfd, int sig) {
@@ -145,7 +153,7 @@ int mp__sys_pidfd_status(int pidfd, int *status) {
 
   memset(&info, 0, sizeof info);
   info.mask = PIDFD_INFO_EXIT;
-  if (ioctl(pidfd, PIDFD_GET_INFO, &info) < 0)
+  if (syscall(SYS_ioctl, pidfd, PIDFD_GET_INFO, &info) < 0)
     return -errno;
   if (!(info.mask & PIDFD_INFO_EXIT))
     return -ESRCH;
@@ -181,6 +189,7 @@ int mp__sys_affinity(void) {
 int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   struct clone_args a;
   int *tid = NULL;
+  long rc;
 
   if (prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) < 0 || !tid ||
       *tid != mp__sys_gettid())
@@ -190,7 +199,13 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
       flags | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
   a.parent_tid = (uint64_t)(uintptr_t)pid;
   a.child_tid = (uint64_t)(uintptr_t)tid;
-  return (int)mp__bare(SYS_clone3, (long)(uintptr_t)&a, sizeof a, 0, 0);
+  rc = mp__bare(SYS_clone3, (long)(uintptr_t)&a, sizeof a, 0, 0);
+  if (rc != -ENOSYS) /* filters of containers know it not */
+    return (int)rc;
+  /* The address of the id is the fourth argument or the fifth; the other is
+   * that of a thread's memory, which is not asked for. */
+  rc = syscall(SYS_clone, (long)a.flags, 0L, pid, tid, tid);
+  return rc < 0 ? -errno : (int)rc;
 }
 
 #ifndef P_PIDFD
