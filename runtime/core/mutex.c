@@ -23,7 +23,8 @@
 #include <string.h>
 
 #define SLEEPERS MP__MUTEX_SLEEPERS
-#define SPINS 16 /* times that it was free and another was faster */
+#define PAUSES_MAX 64 /* between two looks */
+#define SPINS 16      /* times that it was free and another was faster */
 
 static struct mp__mutex *mutex_of(mp_ref ref) {
   return mp__at(MP_REF_ID(ref));
@@ -45,6 +46,21 @@ static int take(struct mp__mutex *m, uint64_t mine, uint64_t *seen) {
   return died ? MP_EABANDONED : 0;
 }
 
+/* Poll, less and less often: each look costs the holder its cache line, and
+ * an empty section is over soon.  1 when it was free. */
+static int poll(struct mp__mutex *m) {
+  int i;
+  int n;
+
+  for (n = 1; n <= PAUSES_MAX; n *= 2) {
+    for (i = 0; i < n; i++)
+      mp__pause();
+    if (mp__load64_rlx(&m->word) == 0)
+      return 1;
+  }
+  return 0;
+}
+
 static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
                           int64_t deadline) {
   struct mp__nap nap = {0};
@@ -56,7 +72,7 @@ static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
   while ((got = take(m, mine, &seen)) < 0) {
     if (rc < 0)
       return rc;
-    if (spins++ < SPINS && mp__spin(&m->word, seen, UINT32_MAX))
+    if (spins++ < SPINS && mp__may_spin() && poll(m))
       continue;
     if (!(seen & SLEEPERS) && !mp__cas64_seq(&m->word, &seen, seen | SLEEPERS))
       continue;

@@ -107,10 +107,16 @@ static void call(uint32_t *sleepers, uint32_t *called, uint32_t *seq) {
   mp__futex_wake(seq, 1);
 }
 
+/* The sequence first: a call that comes after the store changes it, one that
+ * came before is taken back.  The other way round a call in between would be
+ * slept over, and keep those after it from calling. */
 static uint32_t sleep_on(uint32_t *sleepers, uint32_t *called, uint32_t *seq) {
+  uint32_t seen;
+
   mp__count_in(sleepers);
+  seen = mp__load32_seq(seq);
   mp__store32_seq(called, 0);
-  return mp__load32_seq(seq);
+  return seen;
 }
 
 static void awake(uint32_t *sleepers, uint32_t *called) {

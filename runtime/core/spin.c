@@ -10,7 +10,7 @@
 
 static _Thread_local int budget = BUDGET_MAX;
 
-static int may_spin(void) {
+int mp__may_spin(void) {
   static uint32_t cpus; /* the same whoever writes it */
 
   if (mp__load32_rlx(&cpus) == 0)
@@ -22,7 +22,7 @@ int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
   int i;
   int hit = 0;
 
-  if (!may_spin())
+  if (!mp__may_spin())
     return 0;
   mp__count_in(&MP__HEAD->spinning);
   for (i = 0; i < budget && !hit; i++) {

@@ -12,6 +12,8 @@
 
 #define MP__COUNT ((uint64_t)0xffffffff << 32) /* of a queue's word */
 
+/* Is there a CPU that no poller has? */
+int mp__may_spin(void);
 /* 1 when *word has come to differ from `old` in the bits of `mask`. */
 int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask);
 

@@ -57,7 +57,7 @@ int search_pick(int n) {
 }
 
 int search_may_preempt(void) {
-  return how->random || how->path || preemptions < how->preemptions;
+  return how->random || preemptions < how->preemptions;
 }
 
 void search_preempted(void) {
