@@ -110,7 +110,7 @@ products := $(core_so) $(luamp) $(library)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
-  stubs doc \
+  stubs doc dist amalgam \
   fault explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
@@ -226,7 +226,8 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs core explore embed luamp lua examples install rock
+	@$(suites) layers stubs core explore embed luamp lua examples install rock \
+	  dist
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
 	@$(suites) lint layers stubs core embed luamp lua examples
@@ -310,6 +311,23 @@ doc: all ## the reference as Markdown, from lua/meta, in build/doc/
 
 fmt: | deps-test ## format the C sources
 	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
+
+##
+## Releasing
+##
+
+release := luamp-$(VERSION)
+
+dist: ## the release archive, of what is committed: build/luamp-VERSION.tar.gz
+	@mkdir -p $(BUILD)
+	git archive --prefix=$(release)/ HEAD | gzip -n > $(BUILD)/$(release).tar.gz
+
+# The same for every Lua 5.4: the modules are in it as sources.
+amalgam: all ## luamp.c and luamp.h, to be compiled into a host, in build/amalgam/
+	@mkdir -p $(OUT)/amalgam
+	$(OUT)/embed -s lua $(modules) > $(OUT)/amalgam/modules.c
+	$(luamp) runtime/embed/amalgam.lua $(OUT)/amalgam $(core_src) $(bind_src) \
+	  runtime/embed/preload.c $(OUT)/amalgam/modules.c
 
 ##
 ## Installing

@@ -140,6 +140,7 @@ local suites = {
   stubs = function()
     return {counted(luamp .. " spec/stub/check.lua")}
   end,
+  dist = function() return {counted("spec/dist.sh")} end,
   rock = function() return {counted("spec/rock.sh")} end,
 }
 

@@ -127,7 +127,7 @@ static void push_path(struct lmp_enc *e) {
 }
 
 /* The string on top ends the message.  The packer is free again. */
-static _Noreturn void raise(struct lmp_enc *e) {
+static _Noreturn void raise_message(struct lmp_enc *e) {
   lua_State *L = e->L;
 
   push_path(e);
@@ -147,13 +147,13 @@ void lmp__refuse(struct lmp_enc *e, const char *what) {
     luaL_error(e->L, "%s: cannot send %s", e->root, what);
   }
   lua_pushfstring(e->L, "cannot send %s", what);
-  raise(e);
+  raise_message(e);
 }
 
 void lmp__refuse_with(struct lmp_enc *e) {
   if (lua_type(e->L, -1) != LUA_TSTRING)
     lua_pushfstring(e->L, "its __reduce raised a %s", luaL_typename(e->L, -1));
-  raise(e);
+  raise_message(e);
 }
 
 void lmp__refuse_top(struct lmp_enc *e) {

@@ -1,8 +1,9 @@
 /* embed.c -- a tool of the build: Lua modules in, a C file with them out.
  *
- *   embed lua mp/init.lua mp/proc.lua ... > modules.c
+ *   embed [-s] lua mp/init.lua mp/proc.lua ... > modules.c
  *
- * The modules are compiled here, so that a start of luamp parses nothing, and
+ * With -s they are written as they are, for whatever Lua 5.4 may come.  Else
+ * the modules are compiled here, so that a start of luamp parses nothing, and
  * by the very Lua that luamp is linked with, so that it can load the result.
  * Line numbers and names are kept: tracebacks read as they do from source.
  */
@@ -42,8 +43,8 @@ static const char *push_name(lua_State *L, const char *file) {
 }
 
 /* Compile dir/file and write it as the array `module_<n>`. */
-static int write_module(lua_State *L, const char *dir, const char *file,
-                        int n) {
+static int write_module(lua_State *L, const char *dir, const char *file, int n,
+                        int as_source) {
   const char *path = lua_pushfstring(L, "%s/%s", dir, file);
   const char *chunk = lua_pushfstring(L, "@%s", file);
   struct column col = {0};
@@ -71,7 +72,9 @@ static int write_module(lua_State *L, const char *dir, const char *file,
     return -1;
   }
   printf("static const unsigned char module_%d[] = {", n);
-  if (lua_dump(L, write_bytes, &col, 0) != 0)
+  if (as_source)
+    (void)write_bytes(L, lua_tostring(L, -2), lua_rawlen(L, -2), &col);
+  else if (lua_dump(L, write_bytes, &col, 0) != 0)
     return -1;
   printf("\n};\n\n");
   return 0;
@@ -79,28 +82,30 @@ static int write_module(lua_State *L, const char *dir, const char *file,
 
 int main(int argc, char **argv) {
   lua_State *L = luaL_newstate();
+  int as_source = argc > 1 && strcmp(argv[1], "-s") == 0;
+  int first = as_source ? 3 : 2;
   int i;
 
-  if (!L || argc < 2) {
-    fprintf(stderr, "usage: embed dir file.lua ... > modules.c\n");
+  if (!L || argc < first) {
+    fprintf(stderr, "usage: embed [-s] dir file.lua ... > modules.c\n");
     return EXIT_FAILURE;
   }
   printf("/* Written by embed.c; do not edit. */\n#include \"embed.h\"\n\n");
-  for (i = 2; i < argc; i++) {
-    if (write_module(L, argv[1], argv[i], i) < 0)
+  for (i = first; i < argc; i++) {
+    if (write_module(L, argv[first - 1], argv[i], i, as_source) < 0)
       return EXIT_FAILURE;
     lua_settop(L, 0);
   }
 
   printf("const struct luamp_module luamp_modules[] = {\n");
-  for (i = 2; i < argc; i++) {
+  for (i = first; i < argc; i++) {
     printf("  {\"%s\", \"@%s\", module_%d, sizeof(module_%d)},\n",
            push_name(L, argv[i]), argv[i], i, i);
     lua_settop(L, 0);
   }
   printf("  {0, 0, 0, 0},\n};\n\n");
   printf("const char luamp_modules_ident[] =\n  \"");
-  for (i = 0; lua_ident[i]; i++)
+  for (i = 0; !as_source && lua_ident[i]; i++)
     printf(strchr("\"\\", lua_ident[i]) ? "\\%c" : "%c", lua_ident[i]);
   printf("\";\n");
   lua_close(L);

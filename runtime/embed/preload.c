@@ -21,7 +21,7 @@ static int load_module(lua_State *L) {
     return luaL_error(L, "libluamp.a was built for another Lua than %s",
                       LUA_RELEASE);
   lua_settop(L, 2);
-  rc = luaL_loadbufferx(L, (const char *)m->code, m->len, m->chunk, "b");
+  rc = luaL_loadbufferx(L, (const char *)m->code, m->len, m->chunk, NULL);
   if (rc != LUA_OK)
     return lua_error(L);
   lua_insert(L, 1);
@@ -30,7 +30,8 @@ static int load_module(lua_State *L) {
 }
 
 int luamp_fits(void) {
-  return strcmp(lua_ident, luamp_modules_ident) == 0;
+  return luamp_modules_ident[0] == '\0' ||
+         strcmp(lua_ident, luamp_modules_ident) == 0;
 }
 
 void luamp_preload(lua_State *L) {
