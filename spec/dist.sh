@@ -36,7 +36,7 @@ strict='-std=c11 -O1 -Wall -Wextra -Wpedantic -Wconversion -Werror'
 unpack() {
   make dist DEPS=no BUILD="$work" && tar xzf "$work"/luamp-*.tar.gz -C "$work"
 }
-# shellcheck disable=SC2086 -- a list of words
+# shellcheck disable=SC2086 # a list of words
 build_host() {
   "$cc" $strict "$lua_h" -Ibuild/amalgam -o build/amalgam/host \
     examples/embed/host.c build/amalgam/luamp.c \

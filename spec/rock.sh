@@ -46,7 +46,7 @@ use_tree() {
   export LUAMP=$tree/bin/luamp
   cd "$work/away" || return
 }
-# shellcheck disable=SC2086 -- a list of words
+# shellcheck disable=SC2086 # a list of words
 tree_luamp() (use_tree && "$tree/bin/luamp" "$busted" $specs)
 # shellcheck disable=SC2086
 tree_lua() (use_tree && "$LUA" "$busted" $specs)
