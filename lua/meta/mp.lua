@@ -964,17 +964,22 @@ function mp.pickle.loads(s, options) end
 ---@return table t
 function mp.pickle.list(t) end
 
+--- Likewise a dict.
 ---@param t? table
 ---@return table t
 function mp.pickle.dict(t) end
 
+--- Likewise a set.
 ---@param t? table its keys are the elements
 ---@return table t
 function mp.pickle.set(t) end
 
+--- A tuple of these elements.
+---@param ... any
 ---@return table
 function mp.pickle.tuple(...) end
 
+--- A string that is to become bytes, also when it is valid UTF-8.
 ---@param s string
 ---@return table
 function mp.pickle.bytes(s) end
