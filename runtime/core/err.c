@@ -45,6 +45,8 @@ static const struct {
     AT(MP_ENOTHELD) = {NULL, "the lock is not held"},
     AT(MP_ENOTOWNER) = {NULL, "the lock is held by another"},
     AT(MP_ETOOMANY) = {NULL, "released too many times"},
+    AT(MP_EKERNEL) = {NULL, "luamp needs memfd_create, pidfd_open and "
+                            "pidfd_send_signal (Linux 5.3)"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,

@@ -356,8 +356,12 @@ int mp__find_owner(uint64_t *word) {
 /* The founder has no seat yet to lock anything with; nobody else can. */
 static int found(void) {
   struct mp__slot *first;
-  int rc = mp__arena_found();
+  int rc = mp__sys_probe();
 
+  if (rc == 0)
+    rc = mp__arena_found();
+  if (rc == -ENOSYS)
+    return -MP_EKERNEL;
   if (rc < 0)
     return rc;
   rc = mp__back(MP__SLOTS, MP__SLOTS + SEATS_AT_ONCE);

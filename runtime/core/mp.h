@@ -58,6 +58,7 @@ enum {
   MP_ENOTHELD,        /* release of a lock that nobody holds */
   MP_ENOTOWNER,       /* release of a recursive lock that another holds */
   MP_ETOOMANY,        /* a semaphore released too often */
+  MP_EKERNEL,         /* a system call that we cannot do without is missing */
   MP_ELAST
 };
 

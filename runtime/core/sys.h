@@ -80,6 +80,8 @@ int mp__sys_exit_status(int pid, uint64_t born, int *status);
 uint64_t mp__sys_ticks(void); /* since boot, as /proc counts them */
 int mp__sys_pidfd_open(int pid);
 int mp__sys_pidfd_signal(int pidfd, int sig);
+/* 0, or -ENOSYS where there are no such descriptors. */
+int mp__sys_probe(void);
 int mp__sys_pidfd_status(int pidfd, int *status);
 int mp__sys_tgkill(int pid, int tid, int sig);
 /* 1 and a wait status, 0: still running; -ECHILD: not ours to wait for */
