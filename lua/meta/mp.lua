@@ -136,9 +136,33 @@ function mp.set_forkserver_preload(modules) end
 
 -- Pipes -------------------------------------------------------------------
 
+--- What event loops look for in everything that has a `fileno`.
+---@class mp.Pollable
+local Pollable = {}
+
+--- fileno, for luasocket and copas.
+---@return integer fd
+function Pollable:getfd() end
+
+--- Is something there that fileno does not show?  (luasocket, copas)
+---@return boolean
+function Pollable:dirty() end
+
+--- fileno, for cqueues.
+---@return integer fd
+function Pollable:pollfd() end
+
+--- What fileno is to be watched for (cqueues).
+---@return "r"|"w"
+function Pollable:events() end
+
+--- No timeout of its own (cqueues).
+---@return nil
+function Pollable:timeout() end
+
 --- One end of a pipe, or a framed connection over a descriptor.  Travels
 --- through any message by reference.  `<close>` closes it.
----@class mp.Connection
+---@class mp.Connection : mp.Pollable
 ---@field closed boolean
 ---@field readable boolean
 ---@field writable boolean
@@ -182,26 +206,6 @@ function Connection:poll(timeout) end
 --- belongs to this object.
 ---@return integer fd
 function Connection:fileno() end
-
---- fileno, as luasocket and copas look for it.
----@return integer fd
-function Connection:getfd() end
-
---- Is something there?  (luasocket, copas)
----@return boolean
-function Connection:dirty() end
-
---- fileno, as cqueues looks for it.
----@return integer fd
-function Connection:pollfd() end
-
---- What fileno is to be watched for (cqueues).
----@return "r"|"w"
-function Connection:events() end
-
---- No timeout of its own (cqueues).
----@return nil
-function Connection:timeout() end
 
 --- Let go of this handle; other holders keep theirs.
 function Connection:close() end
@@ -301,7 +305,7 @@ mp.connection.wait = mp.wait
 --- out for each producer.  When `put` returns, the item is in the queue,
 --- whatever becomes of the one who put it.  A handle that is no longer needed
 --- is simply dropped; leaving a block (`<close>`) closes the queue.
----@class mp.Queue
+---@class mp.Queue : mp.Pollable
 local Queue = {}
 
 --- Any value that travels.  Waits while the queue is full.  Raises for a value
@@ -349,26 +353,6 @@ function Queue:close() end
 ---@return integer fd
 function Queue:fileno() end
 
---- fileno, as luasocket and copas look for it.
----@return integer fd
-function Queue:getfd() end
-
---- Is something there?  (luasocket, copas)
----@return boolean
-function Queue:dirty() end
-
---- fileno, as cqueues looks for it.
----@return integer fd
-function Queue:pollfd() end
-
---- What fileno is to be watched for (cqueues).
----@return "r"
-function Queue:events() end
-
---- No timeout of its own (cqueues).
----@return nil
-function Queue:timeout() end
-
 --- A queue that knows which items have been dealt with.  An item that was got
 --- is on the account of the process that got it, until `task_done`.
 ---@class mp.JoinableQueue: mp.Queue
@@ -388,18 +372,13 @@ function JoinableQueue:task_done() end
 function JoinableQueue:join(timeout) end
 
 --- A queue without a limit, with `put`, `get`, `empty`, `close`, `fileno`.
----@class mp.SimpleQueue
+---@class mp.SimpleQueue : mp.Pollable
 local SimpleQueue = {}
 SimpleQueue.put = Queue.put
 SimpleQueue.get = Queue.get
 SimpleQueue.empty = Queue.empty
 SimpleQueue.close = Queue.close
 SimpleQueue.fileno = Queue.fileno
-SimpleQueue.getfd = Queue.getfd
-SimpleQueue.dirty = Queue.dirty
-SimpleQueue.pollfd = Queue.pollfd
-SimpleQueue.events = Queue.events
-SimpleQueue.timeout = Queue.timeout
 
 ---@param maxsize? integer how many items it holds; default, and <= 0: any number
 ---@return mp.Queue
@@ -646,6 +625,7 @@ function mp.RawValue(typecode, initial) end
 ---@operator len: integer
 local Array = {}
 
+--- The lock that the array was made with.
 ---@return mp.RLock|mp.Lock
 function Array:get_lock() end
 
@@ -876,7 +856,7 @@ function mp.Barrier(parties, options) end
 -- Events ------------------------------------------------------------------
 
 --- A flag that processes wait for.  Travels through any message by reference.
----@class mp.Event
+---@class mp.Event : mp.Pollable
 local Event = {}
 
 --- Put it up, and wake all who wait.  Who had begun to wait succeeds, also when
