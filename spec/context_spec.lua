@@ -288,4 +288,27 @@ describe("a module that travels by name", function()
     end):start()
     assert.same({ 2, p.pid }, { p:result() })
   end)
+
+  it("may be loaded only now, for what is used of it", function()
+    local make, lock = mp.Queue, mp.Lock
+    for method, ctx in helper.methods { fork = true } do
+      local p = ctx.Process(function()
+        local q = make()
+        q:put(lock())
+        return tostring(q:get()), package.loaded["mp.shared_memory"] == nil
+      end):start()
+      local text, late = p:result()
+      assert.matches("^mp%.Lock", text, method)
+      assert.is_true(late, method)
+    end
+  end)
+
+  it("lists every name, though they are loaded late", function()
+    assert.equal("true\tfunction\ttable\n", helper.output [[
+      local names = {}
+      print(package.loaded["mp.queue"] == nil, (function()
+        for name in pairs(mp) do names[name] = type(mp[name]) end
+        return names.Queue, names.connection
+      end)())]])
+  end)
 end)

@@ -1,13 +1,12 @@
 --- Pipes and connections.
 local core = require "mp.core"
-local listen = require "mp.listen"
-local wait = require "mp.wait"
+local later = require "mp.later"
 
-local connection = {
-  Listener = listen.Listener,
-  Client = listen.Client,
-  wait = wait.wait,
-}
+local connection = later({}, {
+  Listener = "mp.listen",
+  Client = "mp.listen",
+  wait = "mp.wait",
+})
 
 --- The methods; those of the core take their arguments as they are.
 ---@class mp.Connection

@@ -2,20 +2,10 @@
 -- What a name does is said where it is made: proc.lua (processes),
 -- context.lua (start methods), connection.lua (pipes), queue.lua, cell.lua
 -- (shared values), wait.lua, codec.lua.
-local barrier = require "mp.barrier"
-local cell = require "mp.cell"
-local codec = require "mp.codec"
-local condition = require "mp.condition"
-local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
-local event = require "mp.event"
-local mutex = require "mp.mutex"
+local later = require "mp.later"
 local proc = require "mp.proc"
-local queue = require "mp.queue"
-local shared_memory = require "mp.shared_memory"
-local semaphore = require "mp.semaphore"
-local wait = require "mp.wait"
 
 local mp = {
   _VERSION = "luamp " .. proc.version(),
@@ -33,52 +23,38 @@ local mp = {
   set_executable = context.set_executable,
   set_forkserver_preload = context.set_forkserver_preload,
 
-  Pipe = connection.Pipe,
-  connection = connection,
-  wait = wait.wait,
-
-  Queue = queue.Queue,
-  JoinableQueue = queue.JoinableQueue,
-  SimpleQueue = queue.SimpleQueue,
-  shared_memory = shared_memory,
-  Lock = mutex.Lock,
-  RLock = mutex.RLock,
-  Event = event.Event,
-  Value = cell.Value,
-  Array = cell.Array,
-  RawValue = cell.RawValue,
-  RawArray = cell.RawArray,
-  Struct = cell.Struct,
-  Semaphore = semaphore.Semaphore,
-  BoundedSemaphore = semaphore.BoundedSemaphore,
-  Condition = condition.Condition,
-  Barrier = barrier.Barrier,
-
-  encode = codec.encode,
-  decode = codec.decode,
-
   RemoteError = error_types.RemoteError,
   ProcessDied = error_types.ProcessDied,
   BrokenPool = error_types.BrokenPool,
 }
 
--- What not every program needs is loaded when it is first named.
-local MODULES = {
-  pool = "mp.pool", futures = "mp.futures", dummy = "mp.dummy",
+later(mp, {
+  Pipe = "mp.connection",
+  Pool = "mp.pool",
+  wait = "mp.wait",
+  Queue = "mp.queue",
+  JoinableQueue = "mp.queue",
+  SimpleQueue = "mp.queue",
+  Lock = "mp.mutex",
+  RLock = "mp.mutex",
+  Event = "mp.event",
+  Semaphore = "mp.semaphore",
+  BoundedSemaphore = "mp.semaphore",
+  Condition = "mp.condition",
+  Barrier = "mp.barrier",
+  Value = "mp.cell",
+  Array = "mp.cell",
+  RawValue = "mp.cell",
+  RawArray = "mp.cell",
+  Struct = "mp.cell",
+  encode = "mp.codec",
+  decode = "mp.codec",
+}, {
+  connection = "mp.connection",
   pickle = "mp.pickle",
-}
-local MEMBERS = { Pool = "mp.pool" }
-
-setmetatable(mp, { __index = function(self, name)
-  local value
-  if MODULES[name] then
-    value = require(MODULES[name])
-  elseif MEMBERS[name] then
-    value = require(MEMBERS[name])[name]
-  end
-  rawset(self, name, value)
-  return value
-end })
+  pool = "mp.pool",
+  shared_memory = "mp.shared_memory",
+})
 
 --- The same API bound to one start method.
 ---@param name? mp.StartMethod default: the default method

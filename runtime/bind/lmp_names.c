@@ -425,6 +425,33 @@ static int load_module(lua_State *L, const char *name, size_t len) {
   return 0;
 }
 
+/* (module, field): the field, which the module may have to load. */
+static int index_module(lua_State *L) {
+  lua_gettable(L, 1);
+  return 1;
+}
+
+/* Push what a module makes of a field that it does not have yet, or nil. */
+static void push_late(lua_State *L, const char *name, size_t module,
+                      size_t len) {
+  int rc;
+
+  if (module == len) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_pushcfunction(L, index_module);
+  push_named(L, name, module);
+  lua_pushlstring(L, name + module + 1, len - module - 1);
+  rc = lua_pcall(L, 2, 1, 0);
+  if (rc == LUA_ERRMEM)
+    lua_error(L);
+  if (rc != LUA_OK) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+}
+
 int lmp__names_resolve(lua_State *L, const char *name, size_t len) {
   size_t module;
   int top = lua_gettop(L);
@@ -441,6 +468,8 @@ int lmp__names_resolve(lua_State *L, const char *name, size_t len) {
     lua_pop(L, 1);
   }
   push_named(L, name, len);
+  if (lua_isnil(L, -1))
+    push_late(L, name, module, len);
   if (!lua_isnil(L, -1)) {
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);

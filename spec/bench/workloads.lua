@@ -91,19 +91,22 @@ add{name = "serialize_strings1e5", sides = codecs, aims = {least = 34}}
 
 -- what it costs to be there --------------------------------------------------
 
-add{name = "memory_fork", unit = "KiB", less = true, aims = {most = 100}}
-add{name = "memory_spawn", unit = "KiB", less = true, aims = {most = 800}}
+add{name = "memory_fork", unit = "KiB", less = true, goals = {most = 150},
+  aims = {most = 100}}
+add{name = "memory_spawn", unit = "KiB", less = true, goals = {most = 900},
+  aims = {most = 800}}
 add{name = "memory_forkserver", unit = "KiB", less = true}
 
 -- A whole program, and what `require` adds to one.
 local US_OF = "BUILD/bench/floor us_of SCALE "
-add{name = "run_empty", unit = "us", less = true,
+add{name = "run_empty", unit = "us", less = true, goals = {floor = 0.87},
   run = {
     luamp = US_OF .. "BUILD/bin/luamp -e ''",
     python = US_OF .. "python3 -c ''",
     floor = US_OF .. "lua5.4 -e ''",
   }}
 add{name = "require_mp", unit = "us", less = true, sides = "luamp lua python",
+  goals = {most = 300},
   run = {
     luamp = US_OF .. "BUILD/bin/luamp -e 'require \"mp\"' "
       .. "-- BUILD/bin/luamp -e ''",
