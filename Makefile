@@ -110,7 +110,7 @@ products := $(core_so) $(luamp) $(library)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
-  stubs doc dist amalgam \
+  stubs doc dist amalgam musl \
   fault explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
@@ -273,7 +273,7 @@ valgrind: $(tests) | deps ## C tests under memcheck
 	@.ci/deps valgrind
 	@$(suites) valgrind
 
-suites: all $(tests) $(if $(filter fault,$(FLAVOUR)),$(fault_tests))
+suites: all $(tests) $(hosts) $(if $(filter fault,$(FLAVOUR)),$(fault_tests))
 	@$(suites) $(SUITES)
 
 fuzz: | deps ## hostile bytes for the decoder, FUZZ_SECONDS=60 of them
@@ -311,6 +311,11 @@ doc: all ## the reference as Markdown, from lua/meta, in build/doc/
 
 fmt: | deps-test ## format the C sources
 	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
+
+musl: | deps ## build with musl and try it: LUA_SOURCE=dir with Lua's src/
+	@test -n '$(LUA_SOURCE)' || { sed -n '2,8s/^# //p' .ci/musl; exit 2; }
+	@.ci/deps musl
+	@.ci/musl $(LUA_SOURCE) $(BUILD)/musl all suites SUITES=embed
 
 ##
 ## Releasing

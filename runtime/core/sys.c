@@ -20,7 +20,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -222,7 +221,7 @@ extern FILE *_IO_list_all __attribute__((weak));
 static int unflushed(void) {
   const FILE *f;
 
-  if (!&_IO_list_all || !__libc_single_threaded)
+  if (!&_IO_list_all || !mp__sys_single())
     return 1;
   for (f = _IO_list_all; f; f = f->_chain)
     if (f->_mode > 0 || f->_IO_write_ptr > f->_IO_write_base)

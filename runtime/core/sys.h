@@ -118,4 +118,12 @@ int64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
 int mp__sys_random(void *to, size_t n);
 
+/* 1 only if no second thread was ever started; glibc counts them. */
+#ifdef __GLIBC__
+extern char __libc_single_threaded; /* as in sys/single_threaded.h */
+#define mp__sys_single() (__libc_single_threaded != 0)
+#else
+#define mp__sys_single() 0
+#endif
+
 #endif

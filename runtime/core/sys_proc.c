@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,7 +114,7 @@ int mp__sys_threads(void) {
   char buf[1024];
   char *f;
 
-  if (__libc_single_threaded)
+  if (mp__sys_single())
     return 1;
   if (read_stat(getpid(), buf, sizeof buf, &f) < 0)
     return -1;
@@ -154,7 +153,7 @@ int mp__sys_pidfd_status(int pidfd, int *status) {
 
   memset(&info, 0, sizeof info);
   info.mask = PIDFD_INFO_EXIT;
-  if (ioctl(pidfd, PIDFD_GET_INFO, &info) < 0)
+  if (syscall(SYS_ioctl, pidfd, PIDFD_GET_INFO, &info) < 0)
     return -errno;
   if (!(info.mask & PIDFD_INFO_EXIT))
     return -ESRCH;

@@ -40,10 +40,10 @@ int64_t mp__sys_recv_nap(int sock, void *to, size_t n) {
 }
 
 int64_t mp__sys_sendv(int sock, const struct mp_iov *iov, unsigned n) {
-  struct msghdr m = {.msg_iovlen = n};
+  struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov};
   ssize_t rc;
 
-  m.msg_iov = (struct iovec *)(uintptr_t)iov;
+  m.msg_iovlen = (__typeof__(m.msg_iovlen))n; /* an int in musl */
   do
     rc = sendmsg(sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (rc < 0 && errno == EINTR);
