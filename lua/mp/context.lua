@@ -85,7 +85,7 @@ function context.bind(mp, name)
     ctx = setmetatable({
       Process = proc.Process:extend { _method = name, _bound = true },
       get_start_method = function() return name end,
-      Pool = function(first) return require "mp.pool".bound(ctx, first) end,
+      Pool = function(first) return require "mp.pool"._bound(ctx, first) end,
     }, { __index = mp, __name = "mp.Context" })
     bound[name] = ctx
   end

@@ -122,7 +122,7 @@ local function new_executor(class, what, o)
   if o ~= nil and type(o) ~= "table" then o = { max_workers = o } end
   o = o or {}
   options.check(what, o, OPTIONS, 3)
-  local crew = pool.crew(what, {
+  local crew = pool._crew(what, {
     size = o.max_workers, size_name = "max_workers", context = o.context,
     initializer = o.initializer, initargs = o.initargs,
     quota = o.max_tasks_per_child, quota_name = "max_tasks_per_child",

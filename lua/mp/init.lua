@@ -51,6 +51,8 @@ later(mp, {
   decode = "mp.codec",
 }, {
   connection = "mp.connection",
+  dummy = "mp.dummy",
+  futures = "mp.futures",
   pickle = "mp.pickle",
   pool = "mp.pool",
   shared_memory = "mp.shared_memory",

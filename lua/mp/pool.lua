@@ -37,7 +37,7 @@ local function process_class(what, ctx)
 end
 
 --- The crew for a set of options, as pools and executors have them.
-function pool.crew(what, o)
+function pool._crew(what, o)
   local initializer = o.initializer
   if initializer ~= nil and not options.callable(initializer) then
     error(what .. ": initializer must be callable", 3)
@@ -66,7 +66,7 @@ function pool.Pool(first)
   local o = first
   if type(first) ~= "table" then o = { processes = first } end
   options.check("Pool", o, OPTIONS)
-  local crew = pool.crew("Pool", {
+  local crew = pool._crew("Pool", {
     size = o.processes, size_name = "processes", context = o.context,
     initializer = o.initializer, initargs = o.initargs,
     quota = o.maxtasksperchild, quota_name = "maxtasksperchild",
@@ -76,7 +76,7 @@ function pool.Pool(first)
 end
 
 --- A pool of a context's processes.
-function pool.bound(ctx, first)
+function pool._bound(ctx, first)
   local o = { context = ctx }
   if type(first) == "table" then
     for name, value in pairs(first) do o[name] = value end
@@ -90,7 +90,7 @@ end
 ---@param first? integer|table as Pool
 ---@return mp.Pool
 function pool.ThreadPool(first)
-  return pool.bound("thread", first)
+  return pool._bound("thread", first)
 end
 
 function Pool:__tostring()
