@@ -3,8 +3,9 @@
 --   luamp amalgam.lua DIR FILE.c ...
 --
 -- luamp.h is luamp.h and mp.h.  In luamp.c the other headers are written once,
--- before everything, system headers once each.  What two files call by the same name (a static function, a struct's
--- tag, a constant) gets the file's name behind it; macros end with their file.
+-- before everything, system headers once each.  What two files call by the same
+-- name (a static function, a struct's tag, a constant) gets the file's name
+-- behind it; macros end with their file.
 
 local PUBLIC = { ["mp.h"] = true, ["luamp.h"] = true }
 local DIRS = { "runtime/core/", "runtime/bind/", "runtime/embed/",
