@@ -110,7 +110,8 @@ products := $(core_so) $(luamp) $(library)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
-  stubs doc dist amalgam musl fault explorer explore stress \
+  stubs doc dist amalgam musl \
+  fault explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -225,7 +226,8 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs core explore embed luamp lua examples install rock dist
+	@$(suites) layers stubs core explore embed luamp lua examples install rock \
+	  dist
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
 	@$(suites) lint layers stubs core embed luamp lua examples

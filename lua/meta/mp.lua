@@ -1130,6 +1130,10 @@ function mp.futures.ThreadPoolExecutor(o) end
 ---@return mp.Future[] not_done
 function mp.futures.wait(list, o) end
 
+mp.futures.ALL_COMPLETED = "ALL_COMPLETED"
+mp.futures.FIRST_COMPLETED = "FIRST_COMPLETED"
+mp.futures.FIRST_EXCEPTION = "FIRST_EXCEPTION"
+
 --- An iterator over futures as they complete.
 ---@param list mp.Future[]
 ---@param timeout? number seconds for all of them; then it raises "timeout"

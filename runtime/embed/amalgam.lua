@@ -3,8 +3,9 @@
 --   luamp amalgam.lua DIR FILE.c ...
 --
 -- luamp.h is luamp.h and mp.h.  In luamp.c the other headers are written once,
--- before everything, system headers once each.  What two files call by the same name (a static function, a struct's
--- tag, a constant) gets the file's name behind it; macros end with their file.
+-- before everything, system headers once each.  What two files call by the same
+-- name (a static function, a struct's tag, a constant) gets the file's name
+-- behind it; macros end with their file.
 
 local PUBLIC = { ["mp.h"] = true, ["luamp.h"] = true }
 local DIRS = { "runtime/core/", "runtime/bind/", "runtime/embed/",
@@ -87,27 +88,43 @@ end
 local GUARD = "#ifndef LUAMP_CORE_ONLY\n%s\n#endif\n"
 
 local function public_header()
-  local lua = read("runtime/include/luamp.h")
+  local lua = read("runtime/include/luamp.h"):gsub('#include "mp.h"\n', "")
   return "/* Written by amalgam.lua; do not edit.  With LUAMP_CORE_ONLY "
     .. "nothing of it needs\n * Lua.  In two parts: mp.h, luamp.h. */\n"
     .. read("runtime/core/mp.h") .. GUARD:format(lua)
 end
 
+--- Where the members of structs are declared: position -> true.
+local function in_structs(text)
+  local inside = {}
+  for first, last in text:gmatch("struct[%s%w_]*()%b{}()") do
+    for i = first, last - 1 do inside[i] = true end
+  end
+  return inside
+end
+
+--- Rename what `shared` has; members of structs keep their names.
+local function rename(text, shared, stem)
+  local inside = in_structs(text)
+  return (text:gsub("()%f[%w_]([%a_][%w_]*)", function(at, name)
+    if not shared[name] then return nil end
+    local before = text:sub(math.max(1, at - 8), at - 1)
+    local is_member = before:find("%.$") and not before:find("%.%.%.$")
+      or before:find("%->$")
+      or inside[at] and not before:find("struct $")
+    return not is_member and ("%s_of_%s"):format(name, stem) or nil
+  end))
+end
+
 --- A file in luamp.c, with what it shares with others renamed.
 local function body(file, users)
-  local stem = file.path:match("([%w_]+)%.c$")
-  local before, after = {}, {}
-  for _, name in ipairs(sorted(file.names)) do
-    if users[name] > 1 then
-      before[#before + 1] = ("#define %s %s_of_%s\n"):format(name, name, stem)
-      after[#after + 1] = ("#undef %s\n"):format(name)
-    end
-  end
+  local shared, after = {}, {}
+  for name in pairs(file.names) do shared[name] = users[name] > 1 or nil end
   for _, name in ipairs(sorted(file.macros)) do
     after[#after + 1] = ("#undef %s\n"):format(name)
   end
-  return ("\n/* %s */\n%s%s%s"):format(file.path, table.concat(before),
-    file.text, table.concat(after))
+  return ("\n/* %s */\n%s%s"):format(file.path, rename(file.text, shared,
+    file.path:match("([%w_]+)%.c$")), table.concat(after))
 end
 
 local function main(dir, paths)
@@ -125,6 +142,8 @@ local function main(dir, paths)
   local function add(text, needs_lua)
     out[#out + 1] = needs_lua and GUARD:format(text) or text
   end
+  -- Functions of headers, which nobody misses there, are in a C file here.
+  add('#pragma GCC diagnostic ignored "-Wunused-function"\n')
   add('#include "luamp.h"\n')
   for _, system in ipairs(systems) do
     add(("#include %s\n"):format(system),
