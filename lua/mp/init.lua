@@ -65,9 +65,9 @@ local mp = {
 -- What not every program needs is loaded when it is first named.
 local MODULES = {
   pool = "mp.pool", futures = "mp.futures", dummy = "mp.dummy",
-  pickle = "mp.pickle",
+  managers = "mp.managers", pickle = "mp.pickle",
 }
-local MEMBERS = { Pool = "mp.pool" }
+local MEMBERS = { Pool = "mp.pool", Manager = "mp.managers" }
 
 setmetatable(mp, { __index = function(self, name)
   local value

@@ -207,6 +207,9 @@ local function program()
   return path, path
 end
 
+--- Is there a program that a spawned process can run?
+function proc.can_spawn() return (pcall(program)) end
+
 --- The command line of a child; "%d" becomes its ticket.
 local function command(preload)
   local names = {}
