@@ -67,7 +67,10 @@ local MODULES = {
   pool = "mp.pool", futures = "mp.futures", dummy = "mp.dummy",
   managers = "mp.managers", pickle = "mp.pickle",
 }
-local MEMBERS = { Pool = "mp.pool", Manager = "mp.managers" }
+local MEMBERS = {
+  Pool = "mp.pool", Manager = "mp.managers",
+  get_logger = "mp.log", log_to_stderr = "mp.log",
+}
 
 setmetatable(mp, { __index = function(self, name)
   local value
