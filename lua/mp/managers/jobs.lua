@@ -63,15 +63,19 @@ local function unpark(job)
   job.queue, job.deadline, parked[job] = nil, nil, nil
 end
 
+--- The first whose client is there to take what it waits for: one that was
+--- killed, which we have yet to hear of, is not to swallow a wake.
 local function next_of(queue)
+  local first
   for i = queue.first, queue.last do
     local job = queue[i]
-    if job then
-      queue.first = i
+    first = first or job and i
+    if job and job.client:can_take() then
+      queue.first = first
       return job
     end
   end
-  queue.first, queue.last = 1, 0
+  if not first then queue.first, queue.last = 1, 0 end
 end
 
 --- Wait to be woken: true; false at the deadline.

@@ -37,6 +37,12 @@ function remote.accept(server)
   end
 end
 
+--- What comes from one that waits is its end, or that it gives up.
+function Client:can_take()
+  return not self.dead and not self.stream.conn.closed
+    and not self.stream.conn:poll()
+end
+
 --- Those whose answers wait for room.
 function remote.stuck(server)
   local fds, whose = {}, {}

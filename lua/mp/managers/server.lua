@@ -48,6 +48,8 @@ function Member:answer(seq, ...)
   if not ok then self:fail(seq, why, "") end
 end
 
+function Member:can_take() return self.process:is_alive() end
+
 function Member:fail(seq, err, traceback)
   local text = jobs.misuse_text(err)
   if text then
