@@ -1361,9 +1361,25 @@ function mp.managers.SyncManager:Value(typecode, value) end
 ---@param from integer|table
 function mp.managers.SyncManager:Array(typecode, from) end
 
+--- A pool on the server; its *_async give proxies of results (:get :wait :ready
+--- :successful).  Arguments as mp.Pool.
+function mp.managers.SyncManager:Pool(...) end
+
 --- A started SyncManager.
 ---@return mp.SyncManager
 function mp.Manager() end
+
+--- Blocks of shared memory that go away with their manager.
+---@class mp.SharedMemoryManager : mp.BaseManager
+mp.managers.SharedMemoryManager = {}
+
+---@param size integer bytes
+---@return mp.SharedMemory
+function mp.managers.SharedMemoryManager:SharedMemory(size) end
+
+---@param values any[]
+---@return mp.ShareableList
+function mp.managers.SharedMemoryManager:ShareableList(values) end
 
 -- Logging -----------------------------------------------------------------
 

@@ -37,10 +37,7 @@ local function maker(kind)
     if not own.link then
       error(kind .. ": the manager was not started or connected", 2)
     end
-    local made, name, lease, methods =
-      own.link:call(SERVER, "create", kind, ...)
-    if type(made) == "table" then return made end -- through a socket
-    return proxy.make(own.link, made, name, lease, methods)
+    return proxy.made(own.link, own.link:call(SERVER, "create", kind, ...))
   end
 end
 
@@ -322,6 +319,55 @@ managers.SyncManager = SyncManager
 for _, name in ipairs(server.BUILTIN) do
   SyncManager:register(name)
   SyncManager.registry[name] = true
+end
+
+-- SharedMemoryManager --------------------------------------------------------
+
+--- Blocks of shared memory that go away with their manager.
+local SharedMemoryManager = BaseManager:extend {
+  __name = "mp.managers.SharedMemoryManager",
+}
+managers.SharedMemoryManager = SharedMemoryManager
+
+-- In the server, whose end takes the names of what it has made along.
+SharedMemoryManager:register("blocks", function()
+  local shared_memory = require "mp.shared_memory"
+  local held = {}
+  local Blocks = {}
+  function Blocks:memory(size) -- luacheck: ignore self
+    local block = shared_memory.SharedMemory { create = true, size = size }
+    held[#held + 1] = block
+    return block.name
+  end
+  function Blocks:list(values) -- luacheck: ignore self
+    local list = shared_memory.ShareableList(values)
+    held[#held + 1] = list
+    return list.shm.name
+  end
+  return Blocks
+end)
+
+local function blocks_of(self)
+  local own = private[self]
+  own.blocks = own.blocks or self:blocks()
+  return own.blocks
+end
+
+--- A block of its own name, of at least `size` bytes.
+---@param size integer
+---@return mp.SharedMemory
+function SharedMemoryManager:SharedMemory(size)
+  return require "mp.shared_memory".SharedMemory {
+    name = blocks_of(self):memory(size),
+  }
+end
+
+---@param values any[]
+---@return mp.ShareableList
+function SharedMemoryManager:ShareableList(values)
+  return require "mp.shared_memory".ShareableList {
+    name = blocks_of(self):list(values),
+  }
 end
 
 --- A started SyncManager.

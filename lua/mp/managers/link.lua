@@ -24,6 +24,12 @@ local SERVER = 0 -- the ident of the server itself
 local LOOK = 0.5 -- seconds between two looks whether the server is alive
 link.SERVER = SERVER
 
+-- Errors that came from elsewhere already, as they are.
+local PASSED = {
+  [error_types.RemoteError] = true, [error_types.ProcessDied] = true,
+  [error_types.BrokenPool] = true,
+}
+
 local function died(self)
   local code = 255
   if self.process then
@@ -80,7 +86,7 @@ function common:call(ident, method, ...)
     if n == 1 then return reply[4] end
     return unpack(reply, 4, 3 + n)
   end
-  if ok == nil then error(n, 2) end
+  if ok == nil or PASSED[getmetatable(n)] then error(n, 2) end
   error(setmetatable({ message = n, traceback = reply[4],
     process = self:name(), pid = self:pid() }, error_types.RemoteError), 2)
 end

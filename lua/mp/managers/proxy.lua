@@ -97,7 +97,16 @@ local METHODS = {
   JoinableQueue = methods
     "put get put_nowait get_nowait qsize empty full close task_done join",
   Pool = methods "apply map starmap close terminate join",
+  AsyncResult = methods "get wait ready successful",
 }
+
+for _, name in ipairs { "apply_async", "map_async", "starmap_async" } do
+  METHODS.Pool[name] = function(self, ...)
+    local state = self[STATE]
+    return proxy.made(state.link, state.link:call(state.ident, name, ...))
+  end
+end
+
 METHODS.set._value = method "value"
 METHODS.Array._value = method "value"
 
@@ -236,6 +245,12 @@ function proxy.make(link, ident, kind, lease, names)
   } }, metatable(kind))
   link.proxies[ident] = it
   return it
+end
+
+--- The proxy of what a call has made: its parts, or itself through a socket.
+function proxy.made(link, ident, kind, lease, names)
+  if type(ident) == "table" then return ident end
+  return proxy.make(link, ident, kind, lease, names)
 end
 
 return proxy

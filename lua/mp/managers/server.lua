@@ -10,6 +10,7 @@ local link = require "mp.managers.link"
 local listen = require "mp.listen"
 local error_types = require "mp.error"
 local objects = require "mp.managers.objects"
+local pool = require "mp.managers.pool"
 local proc = require "mp.proc"
 local proxy = require "mp.managers.proxy"
 local remote = require "mp.managers.remote"
@@ -28,10 +29,10 @@ local Server = {}
 Server.__index = Server
 
 local builtin = {}
-for _, module in ipairs { objects, sync } do
+for _, module in ipairs { objects, sync, pool } do
   for kind, class in pairs(module) do builtin[kind] = class end
 end
-builtin.Object = nil
+builtin.Object, builtin.AsyncResult = nil, nil
 
 -- Clients in the family ------------------------------------------------------
 
@@ -73,14 +74,39 @@ function Server:create(kind, ...)
     methods = objects.Object.methods(object)
     object = objects.Object.wrap(object)
   end
+  return self:adopt(kind, object, methods)
+end
+
+--- Give an object a number of its own.
+function Server:adopt(kind, object, methods)
   local ident = self.next_ident
   self.next_ident = ident + 1
-  self.objects[ident] = { ident = ident, object = object,
-    class = getmetatable(object), kind = kind, methods = methods,
-    holders = {} }
   self.count = self.count + 1
   if self.count > self.sweep_at then self:sweep() end
-  return self.objects[ident]
+  local entry = { ident = ident, object = object, kind = kind,
+    class = getmetatable(object), methods = methods, holders = {} }
+  self.objects[ident] = entry
+  return entry
+end
+
+--- Those who wait for a result of a pool: a queue to park on.
+function Server:watch(result)
+  local watch = self.watches[result]
+  if not watch then
+    watch = { result = result, queue = jobs.queue() }
+    self.watches[result] = watch
+  end
+  self.changed = true
+  return watch.queue
+end
+
+function Server:look_at_results()
+  for result, watch in pairs(self.watches) do
+    if result:ready() then
+      self.watches[result], self.changed = nil, true
+      jobs.wake_all(watch.queue)
+    end
+  end
 end
 
 --- What a proxy of ours stands for; any other value is itself.
@@ -352,6 +378,9 @@ function Server:watch_list()
     add(client.process.sentinel, client)
   end
   for client in pairs(self.streams) do add(client.stream.fd, client) end
+  for result in pairs(self.watches) do
+    for _, fd in ipairs(result:_filenos()) do add(fd, false) end
+  end
   self.fds, self.about, self.changed = fds, about, false
 end
 
@@ -370,7 +399,8 @@ end
 
 --- Wait for everything, for at most `seconds` (nil: for ever).
 function Server:look_around(seconds)
-  if self.changed then self:watch_list() end
+  -- Which descriptors a pool has changes with its workers.
+  if self.changed or next(self.watches) then self:watch_list() end
   local writers, whose = remote.stuck(self)
   local fds, about = self.fds, self.about
   fds[1] = self.door:fileno()
@@ -383,6 +413,7 @@ function Server:look_around(seconds)
       self:ready(about[i - #writers])
     end
   end
+  if next(self.watches) then self:look_at_results() end
   jobs.expire()
   jobs.drain()
 end
@@ -450,7 +481,8 @@ function server.new(config, door, writer, alive)
     config = config, registry = config.registry, door = door,
     writer = writer, alive = alive, name = config.name,
     objects = {}, next_ident = 1, count = 0, sweep_at = 64, served = 0,
-    swept_at = 0, members = {}, next_id = 1, streams = {}, changed = true,
+    swept_at = 0, watches = {}, members = {}, next_id = 1, streams = {},
+    changed = true,
     process = proc.current_process(),
   }, Server)
   self.link = link.here_in(self)
