@@ -162,6 +162,20 @@ describe("manager:", function()
     assert.equal(5, d:_update("n", function() return #d.list end))
   end)
 
+  it("the manager itself travels, as one that has been connected",
+    function()
+      for _, ctx in helper.methods() do
+        local process <close> = ctx.Process(function(m)
+          local l = m:list { 1, 2 }
+          m:shutdown() -- only its owner can
+          return l, m.dict ~= nil, m.nothing == nil
+        end, manager):start()
+        local l, known, unknown = process:result(LONG)
+        assert.same({ { 1, 2 }, true, true }, { l:_value(), known, unknown })
+      end
+      assert.is_true(manager.process:is_alive())
+    end)
+
   it("objects that nobody holds go away", function()
     local m <close> = mp.Manager()
     local kept = m:dict()

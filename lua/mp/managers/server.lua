@@ -9,6 +9,7 @@ local life = require "mp.life"
 local link = require "mp.managers.link"
 local listen = require "mp.listen"
 local error_types = require "mp.error"
+local member = require "mp.managers.member"
 local objects = require "mp.managers.objects"
 local pool = require "mp.managers.pool"
 local proc = require "mp.proc"
@@ -33,32 +34,6 @@ for _, module in ipairs { objects, sync, pool } do
   for kind, class in pairs(module) do builtin[kind] = class end
 end
 builtin.Object, builtin.AsyncResult = nil, nil
-
--- Clients in the family ------------------------------------------------------
-
-local Member = {}
-Member.__index = Member
-
-local function try_send(self, message)
-  local ok, sent = pcall(self.replies.send, self.replies, message)
-  return ok, sent
-end
-
-function Member:answer(seq, ...)
-  local ok, why = try_send(self, { seq, true, select("#", ...), ... })
-  if not ok then self:fail(seq, why, "") end
-end
-
-function Member:can_take() return self.process:is_alive() end
-
-function Member:fail(seq, err, traceback)
-  local text = jobs.misuse_text(err)
-  if text then
-    try_send(self, { seq, nil, text })
-  elseif not try_send(self, { seq, false, err, traceback }) then
-    try_send(self, { seq, false, error_types.text(err), traceback })
-  end
-end
 
 -- Objects --------------------------------------------------------------------
 
@@ -228,12 +203,6 @@ function operations:create(kind, ...)
   return jobs.client:present(entry)
 end
 
---- For a client in the family: the parts that it makes a proxy of.
-function Member:present(entry)
-  return entry.ident, entry.kind, self.server:new_lease(entry.ident),
-    entry.methods
-end
-
 function operations.cancel(_, seq)
   local client = jobs.client
   local job = client.jobs[seq]
@@ -276,11 +245,10 @@ function Server:welcome(replies, process)
   end
   local id = self.next_id
   self.next_id = id + 1
-  local client = setmetatable({ id = id, replies = replies, server = self,
-    process = process, jobs = {}, held = {} }, Member)
+  local client = member.new(self, id, replies, process)
   self.members[id] = client
   self.changed = true
-  try_send(client, { 0, id })
+  client:send { 0, id }
 end
 
 --- A client is gone: what it held goes back.
@@ -309,7 +277,7 @@ function Server:unreadable(why)
   for _, client in pairs(self.members) do
     if not client.nudged then
       client.nudged = true
-      try_send(client, { 0 })
+      client:send { 0 }
     end
   end
 end
