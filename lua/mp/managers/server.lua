@@ -21,7 +21,9 @@ local sync = require "mp.managers.sync"
 local unpack = table.unpack
 local SERVER = link.SERVER
 
-local HOT = 0.0002 -- seconds to wait at the door alone after a request
+-- Seconds to wait at the door alone after a request, which is cheap for both
+-- sides, unlike its descriptor: where others may come, and where they cannot.
+local HOT, HOTTER = 0.0002, 0.02
 local GONE = "the object is gone from the server"
 local ROUND = 64   -- requests from the door between two looks at the rest
 
@@ -407,11 +409,18 @@ function Server:idle()
   end
 end
 
+function Server:hot()
+  if self.listener or next(self.streams) or next(self.watches) then
+    return HOT
+  end
+  return math.min(jobs.patience() or HOTTER, HOTTER)
+end
+
 function Server:serve_forever()
   local busy = 0
   self.process = self.process or proc.current_process()
   while not self.stopping do
-    local m, again = self:next_request(busy > 0 and HOT or 0)
+    local m, again = self:next_request(busy > 0 and self:hot() or 0)
     if m then
       self:from_door(m)
       busy = busy + 1
