@@ -1,5 +1,5 @@
 -- Logging: silent by default, and in order from every descendant.
-local helper = require "spec.helper"
+local helper = require "helper"
 
 describe("logger:", function()
   it("is silent until it is told where to", function()

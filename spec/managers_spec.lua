@@ -1,5 +1,5 @@
 -- Managers: proxies, blocking calls, clients and servers that die, sockets.
-local helper = require "spec.helper"
+local helper = require "helper"
 local mp = require "mp"
 
 local host = helper.host
