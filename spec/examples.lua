@@ -45,6 +45,11 @@ local expected = {
     "the sum here: 100\n", "the sum in Python: 100\n",
     "Python says:\tdone\n",
   } },
+  manager = { {
+    "balance:\t60\tchildren:\t3\n", "another account:\t5\n",
+    "refused:\tfalse\tnot enough money\n", "votes:\tyes\t2\n",
+    "votes:\tno\t2\n",
+  } },
   python_queue = { {
     "python counted 3 letters in one\n", "6 letters in twelve\n",
     "3 letters in \u{e9}t\u{e9}\n", "python: no more jobs\n",

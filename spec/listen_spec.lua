@@ -1,8 +1,8 @@
 -- Listener and Client: addresses, keys, and everybody who may be at the
 -- other end, a Python among them.
-local helper = require "spec.helper"
+local helper = require "helper"
 local mp = require "mp"
-local python = require "spec.python"
+local python = require "python"
 
 local host = helper.host
 local Listener, Client = mp.connection.Listener, mp.connection.Client

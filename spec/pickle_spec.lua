@@ -1,7 +1,7 @@
 -- mp.pickle: what goes to a Python and comes back, and what is refused.
-require "spec.helper"
+require "helper"
 local pickle = require "mp.pickle"
-local python = require "spec.python"
+local python = require "python"
 
 local dumps, loads = pickle.dumps, pickle.loads
 

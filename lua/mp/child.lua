@@ -64,9 +64,11 @@ function child.settle_run(ok, ...)
   return finish_run(proc.current_process(), ok, ...)
 end
 
---- The work of a subclass, or of an instance with fields.
+--- The work of a subclass, of an instance with fields, or of a child whose
+--- parent logs.
 function child.run(work)
   local self = proc.current_process()
+  if work.log then require "mp.log".inherit(work.log) end
   proc.take_work(self, work)
   return self:run()
 end

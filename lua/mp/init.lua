@@ -31,6 +31,9 @@ local mp = {
 later(mp, {
   Pipe = "mp.connection",
   Pool = "mp.pool",
+  Manager = "mp.managers",
+  get_logger = "mp.log",
+  log_to_stderr = "mp.log",
   wait = "mp.wait",
   Queue = "mp.queue",
   JoinableQueue = "mp.queue",
@@ -53,6 +56,7 @@ later(mp, {
   connection = "mp.connection",
   dummy = "mp.dummy",
   futures = "mp.futures",
+  managers = "mp.managers",
   pickle = "mp.pickle",
   pool = "mp.pool",
   shared_memory = "mp.shared_memory",

@@ -18,7 +18,9 @@ local life = {
 
 --- Join the children and end the daemons; Ctrl-C ends the waiting.
 function life.finish()
-  return pcall(core.finish)
+  local ok, why = pcall(core.finish)
+  if life.at_end then life.at_end() end
+  return ok, why
 end
 
 local function exit_code(code)

@@ -11,6 +11,7 @@ local proc = {
   single_threaded = core.single_threaded,
   now = core.now,
   executable = nil, -- see context.set_executable
+  log = nil, -- mp.log, once something is logged
   preload = {}, -- see context.set_forkserver_preload
 }
 
@@ -167,10 +168,12 @@ end
 local function set_plan(self, surroundings)
   local class, fields = core.proc_class(self)
   local target, args = core.proc_work(self)
+  local legacy = proc.log and proc.log.legacy()
+  if legacy then fields = fields or {} end -- not plain: see child.run
   core.proc_set_plan(self, surroundings, {
     -- A context's class is of no use to one that has been started.
     class = class ~= Process and not rawget(class, "_bound") and class or nil,
-    fields = fields, target = target, args = args,
+    fields = fields, target = target, args = args, log = legacy,
   })
 end
 
@@ -206,6 +209,9 @@ local function program()
   end
   return path, path
 end
+
+--- Is there a program that a spawned process can run?
+function proc.can_spawn() return (pcall(program)) end
 
 --- The command line of a child; "%d" becomes its ticket.
 local function command(preload)
@@ -288,7 +294,11 @@ end
 ---@param timeout? number seconds
 ---@return boolean ended
 ---@return string? reason "timeout"
-Process.join = core.proc_join
+function Process:join(timeout)
+  local ended, reason = core.proc_join(self, timeout)
+  if proc.log then proc.log.flush() end
+  return ended, reason
+end
 
 ---@return boolean
 Process.is_alive = core.proc_alive
@@ -318,7 +328,7 @@ end
 ---@param timeout? number seconds
 ---@return any ... or nil, "timeout"
 function Process:result(timeout)
-  local ended, reason = core.proc_join(self, timeout)
+  local ended, reason = Process.join(self, timeout)
   if not ended then return nil, reason end
   local answered, value = core.proc_answer(self)
   if not answered then

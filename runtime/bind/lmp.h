@@ -99,6 +99,9 @@ struct lmp_box {
 };
 /* In modes of a connection: what comes may hold functions. */
 #define LMP_TRUSTED 4u
+/* The descriptor is brought up to date by fileno alone, not by each recv: for
+ * those who mostly recv, since a ring costs the sender several system calls. */
+#define LMP_LAZY 8u
 #define LMP_BOX_VALUES 4 /* of a process */
 #define LMP_BOX_SMALL offsetof(struct lmp_box, ready)
 #define LMP_BOX_CELL (LMP_BOX_SMALL + sizeof(struct mp_cell))

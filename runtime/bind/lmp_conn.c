@@ -148,7 +148,7 @@ static int recv_msg(lua_State *L, struct lmp_box *b, struct lmp_scratch *s,
   do
     rc = mp_pipe_recv(b->held, &s->msg, s->bytes, deadline);
   while (rc == INTERRUPTED && lmp_resume(L));
-  if (b->ready.fd >= 0)
+  if (b->ready.fd >= 0 && !(b->modes & LMP_LAZY))
     mp_pipe_rearm(b->held, &b->ready);
   if (rc < 0)
     lmp_scratch_release(s);
@@ -199,6 +199,109 @@ static int lmp_conn_recv_bytes(lua_State *L) {
   return 1;
 }
 
+/* Messages for event loops: what is there, a part of a message at a time */
+
+#define GATHER_MAX (1 << 20) /* bytes of one message that one call takes */
+
+/* The user value of the box holds what has come of a message: a list. */
+static void begin_gathering(lua_State *L) {
+  if (lua_getiuservalue(L, 1, 1) == LUA_TTABLE)
+    return;
+  lua_pop(L, 1);
+  lua_createtable(L, 4, 0);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, 1);
+}
+
+static void end_gathering(lua_State *L) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 1);
+}
+
+/* Append what is there to the list on top. */
+static int gather(lua_State *L, struct lmp_box *b) {
+  size_t taken = 0;
+  int rc = 0;
+
+  while (rc == 0 && b->conn.left > 0) {
+    size_t want = b->conn.left < 65536 ? (size_t)b->conn.left : 65536;
+    size_t got = 0;
+    luaL_Buffer buf;
+    char *to = luaL_buffinitsize(L, &buf, want);
+
+    if (taken >= GATHER_MAX)
+      rc = -MP_ETIMEOUT;
+    else
+      rc = mp_conn_body(&b->conn, to, want, &got, MP_NOW);
+    luaL_pushresultsize(&buf, got);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    taken += got;
+  }
+  return rc;
+}
+
+/* Push the pieces of the list on top as one string. */
+static void concat(lua_State *L) {
+  lua_Integer i, n = (lua_Integer)lua_rawlen(L, -1);
+  luaL_Buffer buf;
+
+  luaL_buffinit(L, &buf);
+  for (i = 1; i <= n; i++) {
+    (void)lua_rawgeti(L, 2, i);
+    luaL_addvalue(&buf);
+  }
+  luaL_pushresult(&buf);
+}
+
+/* core.conn_gather(conn) -> message | nil, "timeout" (not whole yet)
+ *   | nil, reason */
+static int lmp_conn_gather(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_READABLE);
+  uint64_t len;
+  int rc = 0;
+
+  luaL_argcheck(L, b->kind == MP_TYPE_FD, 1, "not over a descriptor");
+  lua_settop(L, 1);
+  if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) {
+    rc = mp_conn_head(&b->conn, &len, MP_NOW);
+    if (rc == 0 && len > b->limit)
+      rc = -MP_ETOOLONG;
+  }
+  lua_settop(L, 1);
+  if (rc == 0) {
+    begin_gathering(L);
+    rc = gather(L, b);
+  }
+  if (rc == -MP_ETIMEOUT || rc == INTERRUPTED)
+    return lmp_fail(L, -MP_ETIMEOUT, "recv");
+  if (rc < 0) {
+    lmp_box_close(b);
+    return lmp_fail(L, rc == -MP_ETOOLONG ? -MP_EPROTOCOL : rc, "recv");
+  }
+  mp_conn_next(&b->conn);
+  concat(L);
+  end_gathering(L);
+  return 1;
+}
+
+/* core.conn_push(conn, bytes, from) -> index of the first byte that is still
+ *   to be written | nil, "closed" */
+static int lmp_conn_push(lua_State *L) {
+  struct lmp_box *b = check(L, MP_PIPE_WRITABLE);
+  size_t len;
+  const char *s = luaL_checklstring(L, 2, &len);
+  lua_Integer from = luaL_checkinteger(L, 3);
+  int64_t rc;
+
+  luaL_argcheck(L, b->kind == MP_TYPE_FD, 1, "not over a descriptor");
+  luaL_argcheck(L, from >= 1 && (size_t)from <= len, 3, "out of range");
+  rc = mp_conn_push(&b->conn, s + from - 1, len - (size_t)from + 1);
+  if (rc < 0)
+    return lmp_fail(L, (int)rc, "send");
+  lua_pushinteger(L, from + (lua_Integer)rc);
+  return 1;
+}
+
 /* conn:poll([timeout = 0]) -> boolean */
 static int lmp_conn_poll(lua_State *L) {
   struct lmp_box *b = check(L, MP_PIPE_READABLE);
@@ -230,6 +333,13 @@ static int lmp_conn_fileno(lua_State *L) {
     return lmp_raise(L, rc, "fileno");
   lua_pushinteger(L, rc);
   return 1;
+}
+
+/* core.conn_lazy(conn): from now on who waits for the descriptor asks fileno
+ * each time */
+static int lmp_conn_lazy(lua_State *L) {
+  check(L, MP_PIPE_READABLE)->modes |= LMP_LAZY;
+  return 0;
 }
 
 /* conn:close(): lets go of this handle; others keep theirs */
@@ -299,6 +409,9 @@ const luaL_Reg lmp_conn_functions[] = {{"pipe", lmp_conn_pipe},
                                        {"conn_recv", lmp_conn_recv},
                                        {"conn_recv_bytes", lmp_conn_recv_bytes},
                                        {"conn_poll", lmp_conn_poll},
+                                       {"conn_gather", lmp_conn_gather},
+                                       {"conn_push", lmp_conn_push},
+                                       {"conn_lazy", lmp_conn_lazy},
                                        {"conn_fileno", lmp_conn_fileno},
                                        {"conn_close", lmp_conn_close},
                                        {NULL, NULL}};

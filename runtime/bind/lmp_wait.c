@@ -8,9 +8,11 @@ static int to_fd(lua_Integer n) {
   return n >= 0 && n <= INT32_MAX ? (int)n : -1;
 }
 
-/* core.wait(list of descriptors, timeout) -> list of the indices ready */
+/* core.wait(list of descriptors, timeout [, n]) -> list of the indices ready;
+ * the first n of the list are to be written to */
 static int lmp_wait_fds(lua_State *L) {
   int64_t deadline = lmp_deadline(L, 2);
+  lua_Integer writers = luaL_optinteger(L, 3, 0);
   struct mp_poll *list;
   lua_Integer found = 0;
   unsigned n;
@@ -24,6 +26,7 @@ static int lmp_wait_fds(lua_State *L) {
     lua_rawgeti(L, 1, (lua_Integer)i + 1);
     list[i].fd = to_fd(lua_tointeger(L, -1));
     list[i].ready = 0;
+    list[i].to_write = i < writers;
     lua_pop(L, 1);
   }
   do

@@ -210,6 +210,18 @@ int mp_conn_send(struct mp_conn *c, const struct mp_iov *iov, unsigned niov,
   return 0;
 }
 
+int64_t mp_conn_push(struct mp_conn *c, const void *bytes, size_t n) {
+  struct mp_iov v = {bytes, n < CHUNK ? n : CHUNK};
+  int64_t rc;
+
+  if (c->fd < 0)
+    return -MP_ESTALE;
+  rc = mp__sys_sendv(c->fd, &v, 1);
+  if (rc == -EAGAIN)
+    return 0;
+  return is_reset(rc) ? -MP_ECLOSED : rc;
+}
+
 void mp_conn_abandon(struct mp_conn *c) {
   (void)give_up(c, -MP_ETRUNCATED);
 }

@@ -709,6 +709,9 @@ int mp_conn_body(struct mp_conn *c, void *to, size_t cap, size_t *got,
 /* The body was read whole: ready for the next header.  (If it was not, nothing
  * more can be received: -MP_ETRUNCATED.) */
 void mp_conn_next(struct mp_conn *c);
+/* For event loops, which make the frames themselves: as many of the bytes as
+ * go without waiting; how many (0: none for now), -MP_ECLOSED, -errno. */
+int64_t mp_conn_push(struct mp_conn *c, const void *bytes, size_t n);
 /* 1 when there is something to receive, be it the end or an error; 0 at the
  * deadline; -EINTR */
 int mp_conn_poll(struct mp_conn *c, int64_t deadline);
@@ -823,6 +826,7 @@ void mp_listener_close(struct mp_listener *l); /* total */
 struct mp_poll {
   int fd;
   int ready;
+  int to_write; /* 1: ready when it can be written to */
 };
 
 /* Number of ready ones, 0 at the deadline, -EINTR, -errno. */

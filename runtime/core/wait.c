@@ -20,7 +20,7 @@ static int ask(struct mp_poll *list, struct pollfd *p, unsigned n) {
   for (i = 0; i < n; i++) {
     if (list[i].fd < 0)
       return -EBADF;
-    p[i] = (struct pollfd){list[i].fd, POLLIN, 0};
+    p[i] = (struct pollfd){list[i].fd, list[i].to_write ? POLLOUT : POLLIN, 0};
     list[i].ready = 0;
   }
   return 0;

@@ -229,6 +229,39 @@ function workload.queue_pingpong()
   return n / took
 end
 
+-- managers -------------------------------------------------------------------
+
+local function with_dict(n, once)
+  n = count(n)
+  local manager <close> = mp.Manager()
+  local dict = manager:dict { a = 0 }
+  local begin
+  for i = 1, WARMUPS + n do
+    if i == WARMUPS + 1 then begin = now() end
+    once(dict, i)
+  end
+  return n / (now() - begin)
+end
+
+function workload.manager_dict_get()
+  return with_dict(50000, function(dict) return dict.a end)
+end
+
+function workload.manager_dict_set()
+  return with_dict(50000, function(dict, i) dict.a = i end)
+end
+
+function workload.manager_start()
+  local n = count(20)
+  local took = 0
+  for _ = 1, n do
+    local begin = now()
+    local _manager <close> = mp.Manager()
+    took = took + now() - begin
+  end
+  return took / n * 1e6
+end
+
 -- encode and decode ----------------------------------------------------------
 
 local function serialize(object)

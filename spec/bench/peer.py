@@ -108,6 +108,34 @@ def pipe_pingpong():
     return n / took
 
 
+@workload("manager_dict_get", False)
+@workload("manager_dict_set", True)
+def manager_dict(setting):
+    n = count(10000)
+    with mp.Manager() as manager:
+        d = manager.dict(a=0)
+        for i in range(WARMUPS + n):
+            if i == WARMUPS:
+                begin = now()
+            if setting:
+                d["a"] = i
+            else:
+                d["a"]
+        return n / (now() - begin)
+
+
+@workload("manager_start")
+def manager_start():
+    n = count(20)
+    took = 0
+    for _ in range(n):
+        begin = now()
+        manager = mp.Manager()
+        took += now() - begin
+        manager.shutdown()
+    return took / n * 1e6
+
+
 def tcp_echo(address, n):
     from multiprocessing.connection import Client
     echo(Client(address), n)

@@ -78,6 +78,15 @@ add{name = "pipe_throughput_1m_obj", unit = "MiB/s", aims = {least = 5000}}
 
 add{name = "tcp_pingpong", goals = {python = 1, floor = 0.77}}
 
+-- managers -------------------------------------------------------------------
+
+add{name = "manager_dict_get", sides = "luamp python", goals = {python = 3},
+  aims = {least = 150e3}}
+add{name = "manager_dict_set", sides = "luamp python", goals = {python = 3},
+  aims = {least = 150e3}}
+add{name = "manager_start", unit = "us", less = true, sides = "luamp python",
+  goals = {python = 5}}
+
 -- encode and decode ----------------------------------------------------------
 
 local codecs = "luamp lua python floor marshal cjson mpack messagepack"

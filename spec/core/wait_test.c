@@ -31,7 +31,7 @@ static void open_pipes(struct mp_poll *list, int *out, unsigned n) {
 
   for (i = 0; i < n; i++) {
     REQUIRE(pipe(fd) == 0);
-    list[i] = (struct mp_poll){fd[0], 99};
+    list[i] = (struct mp_poll){fd[0], 99, 0};
     out[i] = fd[1];
   }
 }
@@ -211,4 +211,21 @@ TEST(deadline_of_any_timeout) {
   CHECK(mp_deadline(1e-300) > now);
   CHECK(mp_deadline(1.5) >= now + 1500 * (int64_t)MS);
   CHECK(mp_deadline(1.5) < now + 2500 * (int64_t)MS);
+}
+
+TEST(writers_are_told_when_there_is_room) {
+  static char bytes[1 << 20];
+  struct mp_poll p[2];
+  int fd[2];
+
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0);
+  p[0] = (struct mp_poll){fd[0], 99, 1};
+  p[1] = (struct mp_poll){fd[0], 99, 0};
+  CHECK_EQ(mp_poll(p, 2, MP_NOW), 1);
+  CHECK(p[0].ready && !p[1].ready);
+  while (send(fd[0], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+    ;
+  CHECK_EQ(mp_poll(p, 2, MP_NOW), 0);
+  close(fd[0]);
+  close(fd[1]);
 }

@@ -1,0 +1,92 @@
+--- A pool inside a manager's server.
+--
+-- Its workers are the server's children.  The server never waits for them: what
+-- a client waits for is watched like everything else that it waits for.
+local jobs = require "mp.managers.jobs"
+
+local pool = {}
+
+local Pool = jobs.class("apply_async map_async starmap_async close terminate",
+  "apply map starmap join")
+pool.Pool = Pool
+
+local AsyncResult = jobs.class("ready successful", "get wait")
+pool.AsyncResult = AsyncResult
+
+function Pool.new(server, ...)
+  local made = require "mp.pool".Pool(...)
+  return setmetatable({ server = server, pool = made, pending = {} }, Pool)
+end
+
+--- Wait for a result of the pool's: true, or false when the time is up.
+local function await(server, result, deadline)
+  while not result:ready() do
+    if not jobs.park(server:watch(result), deadline) then return false end
+  end
+  return true
+end
+
+local function submit(self, name, ...)
+  local result = self.pool[name](self.pool, ...)
+  self.pending[result] = true
+  return result
+end
+
+local function take(self, result)
+  self.pending[result] = nil
+  return result:get(0)
+end
+
+for _, name in ipairs { "apply", "map", "starmap" } do
+  local async = name .. "_async"
+
+  --- As the pool's; opts.timeout bounds it.
+  Pool[name] = function(self, f, list, opts)
+    local deadline = jobs.deadline(name, type(opts) == "table"
+      and opts.timeout or nil)
+    local result = submit(self, async, f, list, opts)
+    if not await(self.server, result, deadline) then
+      return nil, "timeout"
+    end
+    return take(self, result)
+  end
+
+  --- The result is an object of its own, and a proxy to the client.
+  Pool[async] = function(self, ...)
+    local result = submit(self, async, ...)
+    return jobs.client:present(self.server:adopt("AsyncResult",
+      setmetatable({ pool = self, result = result }, AsyncResult)))
+  end
+end
+
+function Pool:close() self.pool:close() end
+
+function Pool:terminate() self.pool:terminate() end
+
+function Pool:join()
+  for result in pairs(self.pending) do
+    await(self.server, result)
+    self.pending[result] = nil
+  end
+  self.pool:join()
+end
+
+function AsyncResult:get(timeout)
+  local deadline = jobs.deadline("get", timeout)
+  if not await(self.pool.server, self.result, deadline) then
+    return nil, "timeout"
+  end
+  return take(self.pool, self.result)
+end
+
+function AsyncResult:wait(timeout)
+  local deadline = jobs.deadline("wait", timeout)
+  if await(self.pool.server, self.result, deadline) then return true end
+  return false, "timeout"
+end
+
+function AsyncResult:ready() return self.result:ready() end
+
+function AsyncResult:successful() return self.result:successful() end
+
+return pool
