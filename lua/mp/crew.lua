@@ -33,6 +33,7 @@ local ONE, CALL = crew.ONE, crew.CALL
 local SLOT, KIND = worker_main.SLOT, worker_main.KIND
 local COUNT, FUNCTION = worker_main.COUNT, worker_main.FUNCTION
 local LAST_ID = 0xffffff
+local GRACE = 1 -- seconds between the loss of its item and a worker's end
 
 local function rethrow(err) error(err, 0) end
 
@@ -372,42 +373,46 @@ local function find_number(self, number)
   end
 end
 
-local function bury(self, dead)
-  local lost = self.tasks:_lost()
-  local process = dead[1] and dead[1].process
-  for _, number in ipairs(lost) do
-    local item, at = find_number(self, number), 1
-    for _, w in ipairs(item and dead or {}) do
-      local word = self.cells[w.index]
-      if word >> 32 == item.slot then
-        process, at = w.process, word & 0xffffffff
-      end
-    end
-    if item then give_up(self, item, at, process) end
+--- A worker has ended: its place is free.
+local function bury(self, index)
+  local w = self.workers[index]
+  if not w.process:join(GRACE) then w.process:kill() end -- it has called exec
+  self.workers[index] = nil
+  self.live = self.live - 1
+  self.graves[w.process] = self.cells[index]
+  if w.process.exitcode ~= 0 then
+    self.failures = self.failures + 1
+    self.last_death = new_died(w.process)
   end
 end
 
---- Look for workers that have ended; their places are free then.
-local function look(self)
-  local dead = {}
+local function index_of(self, process)
   for index, w in pairs(self.workers) do
-    if not w.process:is_alive() then
-      w.index = index
-      dead[#dead + 1] = w
-    end
+    if w.process == process then return index end
   end
-  if #dead == 0 then return end
+end
+
+--- What a dead worker held is lost; the queue may know of the death before the
+--- process's handle does.
+local function lose(self, number, process)
+  local index = process and index_of(self, process)
+  if index then bury(self, index) end
+  local word = self.graves[process] or 0
+  self.graves[process] = nil
+  local item = find_number(self, number)
+  if not item then return end
+  local at = word >> 32 == item.slot and word & 0xffffffff or 1
+  give_up(self, item, at, process)
+end
+
+--- Somebody of the family has died: was it a worker?
+local function look(self)
+  local lost = self.tasks:_lost()
   drain(self) -- what they left was sent before they ended
-  for _, w in ipairs(dead) do
-    w.process:join()
-    self.workers[w.index] = nil
-    self.live = self.live - 1
-    if w.process.exitcode ~= 0 then
-      self.failures = self.failures + 1
-      self.last_death = new_died(w.process)
-    end
+  for _, entry in ipairs(lost) do lose(self, entry[1], entry[2]) end
+  for index, w in pairs(self.workers) do
+    if w.process:_gone() then bury(self, index) end
   end
-  bury(self, dead)
   if self.failures > self.max_restarts and not self.ending then
     return break_crew(self, self.last_death)
   end
@@ -535,6 +540,7 @@ function crew.new(options)
     cells = cell.RawArray("Q", size),
     owner = proc.current_process().pid, deaths = 0,
     workers = {}, live = 0, started = 0, failures = 0, todo = {},
+    graves = setmetatable({}, { __mode = "k" }), -- the cells of the dead
     items = {}, free = {}, spare = {}, pending = 0,
     functions = {}, nfunctions = 0, last_id = 0, uses = 0,
   }, Crew)

@@ -303,6 +303,9 @@ end
 ---@return boolean
 Process.is_alive = core.proc_alive
 
+--- For crews: has it left the family, by its death or by exec?
+Process._gone = core.proc_gone
+
 local SIGINT, SIGKILL, SIGTERM = 2, 9, 15
 
 --- Send SIGINT: Lua raises "interrupted!" in it.

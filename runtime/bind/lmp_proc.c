@@ -176,6 +176,11 @@ static int lmp_proc_method(lua_State *L) {
   return 1;
 }
 
+static int lmp_proc_gone(lua_State *L) {
+  lua_pushboolean(L, mp_proc_gone(check(L)->held));
+  return 1;
+}
+
 static int lmp_proc_alive(lua_State *L) {
   lua_pushboolean(L, mp_proc_alive(check(L)->held));
   return 1;
@@ -314,6 +319,7 @@ const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_exitcode", lmp_proc_exitcode},
                                        {"proc_method", lmp_proc_method},
                                        {"proc_alive", lmp_proc_alive},
+                                       {"proc_gone", lmp_proc_gone},
                                        {"proc_join", lmp_proc_join},
                                        {"proc_signal", lmp_proc_signal},
                                        {"proc_sentinel", lmp_proc_sentinel},

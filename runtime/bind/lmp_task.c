@@ -99,16 +99,26 @@ static int lmp_task_get(lua_State *L) {
   return 4;
 }
 
-/* queue:_lost() -> list of the numbers of the items that consumers had taken
- * last and not finished when they died; each is told once */
+/* queue:_lost() -> list of {number, process} of the items that consumers had
+ * taken last and not finished when they died; each is told once.  process is
+ * false when nobody has held it since. */
 static int lmp_task_lost(lua_State *L) {
   struct lmp_box *b = check(L);
   lua_Integer n = 0;
   uint32_t number;
+  mp_ref who;
 
   lua_newtable(L);
-  while (mp_queue_lost(b->held, &number)) {
+  while (mp_queue_lost(b->held, &number, &who)) {
+    lua_createtable(L, 2, 0);
     lua_pushinteger(L, number);
+    lua_rawseti(L, -2, 1);
+    if (who == MP_REF_EMPTY)
+      lua_pushboolean(L, 0);
+    else
+      lmp_box_push(L, who);
+    mp_ref_close(&who);
+    lua_rawseti(L, -2, 2);
     lua_rawseti(L, -2, ++n);
   }
   return 1;

@@ -255,14 +255,16 @@ int mp_queue_done(mp_ref queue) {
   return rc;
 }
 
-int mp_queue_lost(mp_ref queue, uint32_t *number) {
+int mp_queue_lost(mp_ref queue, uint32_t *number, mp_ref *who) {
   struct mp__fifo *f = fifo_of(queue);
   struct row *r;
 
+  *who = MP_REF_EMPTY;
   mp__claim_lock(f);
   r = lost_row(f);
   if (r) {
     *number = (uint32_t)r->word;
+    (void)mp_ref_adopt(r->seat, r->owner, who);
     write_off(f, r);
     mp__store64_rel(&f->told, f->lost);
     mp__store64_rel(&f->excused, f->lost);

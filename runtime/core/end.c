@@ -253,6 +253,12 @@ int mp_proc_alive(mp_ref p) {
   return !over(s);
 }
 
+int mp_proc_gone(mp_ref p) {
+  struct mp__slot *s = slot_of(p);
+
+  return mp_proc_state(p) >= MP_STARTING && (ended(s) || mp__slot_dead(s));
+}
+
 int mp_proc_exitcode(mp_ref p, int *code) {
   struct mp__slot *s = slot_of(p);
 
