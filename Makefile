@@ -111,7 +111,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
-  fault explorer explore stress \
+  fault faults fault-tests explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -226,11 +226,11 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs core explore embed luamp lua examples install rock \
-	  dist
+	@$(suites) layers stubs promises core explore embed luamp lua examples \
+	  install rock dist
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
-	@$(suites) lint layers stubs core embed luamp lua examples
+	@$(suites) lint layers stubs promises core embed luamp lua examples
 
 check-core: $(tests) ## the C tests
 	@$(suites) core
@@ -249,6 +249,13 @@ examples: all $(example_host) $(example_c) | deps-test ## every example must run
 
 fault: | deps-test ## allocations that fail, processes killed at every point
 	@$(MAKE) DEPS=no FLAVOUR=fault SUITES=fault suites
+
+# ID='A D3' chooses.
+faults: all $(tests) $(hosts) | deps-test ## the 127 faults: promise, tests, outcome
+	@$(MAKE) -s DEPS=no FLAVOUR=fault fault-tests
+	@OUT=$(OUT) $(luamp) spec/fault/faults.lua $(ID)
+
+fault-tests: all $(fault_tests)
 
 explorer: FORCE | deps
 	@$(MAKE) DEPS=no FLAVOUR=explore $(BUILD)/explore/explore >/dev/null
