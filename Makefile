@@ -251,7 +251,7 @@ fault: | deps-test ## allocations that fail, processes killed at every point
 	@$(MAKE) DEPS=no FLAVOUR=fault SUITES=fault suites
 
 # ID='A D3' chooses.
-faults: all $(tests) $(hosts) | deps-test ## the 127 faults: promise, tests, outcome
+faults: all $(tests) $(hosts) explorer | deps-test ## the 127 faults: promise, tests, outcome
 	@$(MAKE) -s DEPS=no FLAVOUR=fault fault-tests
 	@OUT=$(OUT) $(luamp) spec/fault/faults.lua $(ID)
 
