@@ -23,6 +23,8 @@ FLAGS.ubsan = -O1 -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS.asan = $(FLAGS.ubsan) -fsanitize=address -fno-omit-frame-pointer
 FLAGS.tsan = -O1 -fsanitize=thread
 FLAGS.explore = -include spec/explore/sim.h
+FLAGS.cov = -O0 --coverage -fprofile-update=atomic -DMP_FAULTS \
+  -include spec/coverage.h
 FLAGS.fuzz = $(FLAGS.asan) -fsanitize=fuzzer-no-link
 ifneq ($(FLAVOUR),)
   ifndef FLAGS.$(FLAVOUR)
@@ -111,7 +113,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
-  fault faults fault-tests explorer explore stress \
+  fault faults fault-tests coverage explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -264,6 +266,12 @@ EXPLORE_SECONDS ?= 600
 explore: explorer ## schedules and deaths, as many as there is time for
 	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
 
+# FILES='queue lock' lists their lines that have not run.
+coverage: | deps-test ## gcov: lines and branches of the core that ran
+	@find $(BUILD)/cov -name '*.gcda' -delete 2>/dev/null; \
+	  $(MAKE) -s DEPS=no FLAVOUR=cov SUITES='core luamp fault' suites
+	@OUT=$(BUILD)/cov $(LUA) spec/coverage.lua $(FILES)
+
 stress: all $(tests) | deps-test ## long runs under load
 	@$(suites) stress
 
@@ -280,7 +288,8 @@ valgrind: $(tests) | deps ## C tests under memcheck
 	@.ci/deps valgrind
 	@$(suites) valgrind
 
-suites: all $(tests) $(hosts) $(if $(filter fault,$(FLAVOUR)),$(fault_tests))
+suites: all $(tests) $(hosts) \
+  $(if $(filter fault cov,$(FLAVOUR)),$(fault_tests))
 	@$(suites) $(SUITES)
 
 fuzz: | deps ## hostile bytes for the decoder, FUZZ_SECONDS=60 of them
