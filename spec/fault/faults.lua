@@ -56,6 +56,7 @@ local function check()
     local before, id = failed, entry[1]
     if seen[id] then wrong("%s is there twice", id) end
     seen[id] = true
+    if not entry[3] and not entry.why then wrong("%s has no test", id) end
     for i = 3, #entry do check_test(entry[i], id, wrong) end
     if failed == before then passed = passed + 1 end
   end
