@@ -292,15 +292,20 @@ suites: all $(tests) $(hosts) \
   $(if $(filter fault cov,$(FLAVOUR)),$(fault_tests))
 	@$(suites) $(SUITES)
 
-fuzz: | deps ## hostile bytes for the decoder, FUZZ_SECONDS=60 of them
+TIME ?= 60
+fuzz: | deps ## hostile bytes for whatever reads any, TIME=60 seconds each
 	@.ci/deps fuzz
-	@$(MAKE) DEPS=no FLAVOUR=fuzz CC=$(CLANG) run-fuzz
+	@$(MAKE) DEPS=no FLAVOUR=fuzz CC=$(CLANG) TIME=$(TIME) run-fuzz
 
-FUZZ_SECONDS ?= 60
+# What was found to be new stays in build/; the seeds are spec/fuzz/corpus/.
 run-fuzz: $(fuzzers)
 	@test -n '$(fuzzers)' || { echo 'spec/fuzz: no *_fuzz.c'; exit 1; }
-	@for f in $(fuzzers); do mkdir -p $$f.corpus; \
-	  $$f -max_total_time=$(FUZZ_SECONDS) $$f.corpus || exit 1; done
+	@for f in $(fuzzers); do n=$${f##*/}; mkdir -p $$f.corpus; \
+	  echo "== $$n"; $$f -max_total_time=$(TIME) -print_final_stats=1 \
+	  -artifact_prefix=$$f.crash- $$f.corpus spec/fuzz/corpus/$${n%_fuzz} \
+	  2>&1 | grep -E 'ERROR|SUMMARY|crash|Test unit|number_of_exec|Done' || \
+	  exit 1; ls $$f.crash-* 2>/dev/null && exit 1; done; \
+	  echo "$(words $(fuzzers)) passed, 0 failed"
 
 bench: all $(floor) | deps-test ## the figures, beside python3 and plain C
 	$(luamp) spec/bench/run.lua $(ARGS)
