@@ -23,6 +23,8 @@ FLAGS.ubsan = -O1 -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS.asan = $(FLAGS.ubsan) -fsanitize=address -fno-omit-frame-pointer
 FLAGS.tsan = -O1 -fsanitize=thread
 FLAGS.explore = -include spec/explore/sim.h
+FLAGS.cov = -O0 --coverage -fprofile-update=atomic -DMP_FAULTS \
+  -include spec/coverage.h
 FLAGS.fuzz = $(FLAGS.asan) -fsanitize=fuzzer-no-link
 ifneq ($(FLAVOUR),)
   ifndef FLAGS.$(FLAVOUR)
@@ -111,7 +113,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
-  fault explorer explore stress \
+  fault faults fault-tests coverage explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -226,11 +228,11 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs core explore embed luamp lua examples install rock \
-	  dist
+	@$(suites) layers stubs promises core explore embed luamp lua examples \
+	  install rock dist
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
-	@$(suites) lint layers stubs core embed luamp lua examples
+	@$(suites) lint layers stubs promises core embed luamp lua examples
 
 check-core: $(tests) ## the C tests
 	@$(suites) core
@@ -250,12 +252,25 @@ examples: all $(example_host) $(example_c) | deps-test ## every example must run
 fault: | deps-test ## allocations that fail, processes killed at every point
 	@$(MAKE) DEPS=no FLAVOUR=fault SUITES=fault suites
 
+# ID='A D3' chooses.
+faults: all $(tests) $(hosts) explorer | deps-test ## the 127 faults: promise, tests, outcome
+	@$(MAKE) -s DEPS=no FLAVOUR=fault fault-tests
+	@OUT=$(OUT) $(luamp) spec/fault/faults.lua $(ID)
+
+fault-tests: all $(fault_tests)
+
 explorer: FORCE | deps
 	@$(MAKE) DEPS=no FLAVOUR=explore $(BUILD)/explore/explore >/dev/null
 
 EXPLORE_SECONDS ?= 600
 explore: explorer ## schedules and deaths, as many as there is time for
 	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
+
+# FILES='queue lock' lists their lines that have not run.
+coverage: | deps-test ## gcov: lines and branches of the core that ran
+	@find $(BUILD)/cov -name '*.gcda' -delete 2>/dev/null; \
+	  $(MAKE) -s DEPS=no FLAVOUR=cov SUITES='core luamp fault' suites
+	@OUT=$(BUILD)/cov $(LUA) spec/coverage.lua $(FILES)
 
 stress: all $(tests) | deps-test ## long runs under load
 	@$(suites) stress
@@ -273,18 +288,24 @@ valgrind: $(tests) | deps ## C tests under memcheck
 	@.ci/deps valgrind
 	@$(suites) valgrind
 
-suites: all $(tests) $(hosts) $(if $(filter fault,$(FLAVOUR)),$(fault_tests))
+suites: all $(tests) $(hosts) \
+  $(if $(filter fault cov,$(FLAVOUR)),$(fault_tests))
 	@$(suites) $(SUITES)
 
-fuzz: | deps ## hostile bytes for the decoder, FUZZ_SECONDS=60 of them
+TIME ?= 60
+fuzz: | deps ## hostile bytes for whatever reads any, TIME=60 seconds each
 	@.ci/deps fuzz
-	@$(MAKE) DEPS=no FLAVOUR=fuzz CC=$(CLANG) run-fuzz
+	@$(MAKE) DEPS=no FLAVOUR=fuzz CC=$(CLANG) TIME=$(TIME) run-fuzz
 
-FUZZ_SECONDS ?= 60
+# What was found to be new stays in build/; the seeds are spec/fuzz/corpus/.
 run-fuzz: $(fuzzers)
 	@test -n '$(fuzzers)' || { echo 'spec/fuzz: no *_fuzz.c'; exit 1; }
-	@for f in $(fuzzers); do mkdir -p $$f.corpus; \
-	  $$f -max_total_time=$(FUZZ_SECONDS) $$f.corpus || exit 1; done
+	@for f in $(fuzzers); do n=$${f##*/}; mkdir -p $$f.corpus; \
+	  echo "== $$n"; $$f -max_total_time=$(TIME) -print_final_stats=1 \
+	  -artifact_prefix=$$f.crash- $$f.corpus spec/fuzz/corpus/$${n%_fuzz} \
+	  2>&1 | grep -E 'ERROR|SUMMARY|crash|Test unit|number_of_exec|Done' || \
+	  exit 1; ls $$f.crash-* 2>/dev/null && exit 1; done; \
+	  echo "$(words $(fuzzers)) passed, 0 failed"
 
 bench: all $(floor) | deps-test ## the figures, beside python3 and plain C
 	$(luamp) spec/bench/run.lua $(ARGS)

@@ -131,6 +131,11 @@ static int host_chroot(lua_State *L) {
   return result(L, chroot(luaL_checkstring(L, 1)));
 }
 
+/* unshare_pid(): children from now on live in a PID namespace of their own */
+static int host_unshare_pid(lua_State *L) {
+  return result(L, unshare(CLONE_NEWPID));
+}
+
 static int host_chdir(lua_State *L) {
   return result(L, chdir(luaL_checkstring(L, 1)));
 }
@@ -431,6 +436,7 @@ static const luaL_Reg functions[] = {{"fork", host_fork},
                                      {"setuid", host_setuid},
                                      {"chroot", host_chroot},
                                      {"chdir", host_chdir},
+                                     {"unshare_pid", host_unshare_pid},
                                      {"limit", host_limit},
                                      {"signal", host_signal},
                                      {"disposition", host_disposition},

@@ -142,6 +142,9 @@ local suites = {
   end,
   dist = function() return {counted("spec/dist.sh")} end,
   rock = function() return {counted("spec/rock.sh")} end,
+  promises = function()
+    return {counted(luamp .. " spec/fault/faults.lua check")}
+  end,
 }
 
 --

@@ -499,11 +499,11 @@ end
 ---@param signal? "kill" default: terminate
 function Crew:terminate(err, signal)
   if self.ending == "terminated" then return end
-  self.ending = "terminated"
   self.tasks:close()
-  for _, w in pairs(self.workers) do
+  for _, w in pairs(self.workers) do -- without descriptors this raises
     w.process[signal or "terminate"](w.process)
   end
+  self.ending = "terminated"
   fail_all(self, err)
 end
 

@@ -171,8 +171,13 @@ void mp__sys_epoll_del(int ep, int fd) {
   (void)epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/* It can only grow: nobody's mapping can be cut (SIGBUS). */
 int mp__sys_memfd(const char *name) {
-  return mp__sys_high(memfd_create(name, MFD_CLOEXEC));
+  int fd = mp__sys_high(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+
+  if (fd >= 0)
+    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+  return fd;
 }
 
 int mp__sys_fallocate(int fd, uint64_t off, uint64_t len) {

@@ -1,0 +1,181 @@
+-- F: who is who, and hosts that do as they please.
+local helper = require "helper"
+
+local WORK = [[
+  local function work()
+    for _, method in ipairs(mp.get_all_start_methods()) do
+      local ctx = mp.get_context(method)
+      local a, b = mp.Pipe()
+      local p = ctx.Process(function(x) b:send(x) return b:recv() end,
+        { 1 }):start()
+      assert(a:recv()[1] == 1)
+      assert(p:join(0.01) == false)
+      a:send "answer"
+      assert(p:result() == "answer" and p.exitcode == 0)
+      local q = ctx.Process(os.exit, 7):start()
+      assert(q:join() and q.exitcode == 7, q.exitcode)
+      local r = ctx.Process(function() b:recv() end):start()
+      r:kill()
+      assert(mp.wait({ r }, 5)[1] == r)
+      assert(r:join() and r.exitcode == -9, r.exitcode)
+    end
+    assert(#mp.active_children() == 0)
+  end
+]]
+
+local function works(text, opts)
+  assert.equal("ok\n", helper.output(WORK .. text .. " print 'ok'", opts))
+end
+
+local function strace(...)
+  local words = { "strace -f -qq -o /dev/null" }
+  for _, what in ipairs{ ... } do
+    words[#words + 1] = "-e inject=" .. what
+  end
+  return { before = table.concat(words, " ") }
+end
+
+local function is_root()
+  return helper.status("self", "Uid"):match("%d+") == "0"
+end
+
+describe("hosts:", function()
+  it("F3 with threads that reap whatever child there is steal no code",
+    function()
+      works[[
+        host.threads(2)
+        local seen = 0
+        host.signal(17, function()
+          while (host.waitpid(-1, true) or 0) > 0 do seen = seen + 1 end
+        end)
+        host.signal(14, function()
+          while (host.waitpid(-1, true) or 0) > 0 do seen = seen + 1 end
+        end)
+        host.alarm(0.001, 0.001)
+        for _ = 1, 5 do work() end
+        host.alarm(0)]]
+      works[[ host.threads(2) host.signal(17, "ignore") work() ]]
+    end)
+
+  it("F5 that never join have no zombies, nor leave any", function()
+    works[[
+      local function zombies()
+        local n = 0
+        for _, tid in ipairs(host.list "/proc/self/task") do
+          local f <close> = io.open("/proc/self/task/" .. tid .. "/children")
+          for pid in (f and f:read "a" or ""):gmatch "%d+" do
+            local s <close> = io.open("/proc/" .. pid .. "/stat")
+            local state = s and s:read("a"):match "%) (%a)"
+            if state == "Z" then n = n + 1 end
+          end
+        end
+        return n
+      end
+      for _, method in ipairs{ "fork", "spawn", "forkserver" } do
+        local ctx = mp.get_context(method)
+        for i = 1, 10 do
+          local p = ctx.Process(function() end):start()
+          if i % 2 == 0 then p = nil collectgarbage() end
+        end
+        local deadline = host.now() + 5
+        while #mp.active_children() > 0 do
+          assert(host.now() < deadline, method)
+          host.sleep(0.005)
+        end
+        assert(zombies() == 0, method)
+      end]]
+    local s <close> = helper.start[[
+      for _, method in ipairs{ "fork", "spawn", "forkserver" } do
+        print(mp.get_context(method).Process(function() end):start().pid)
+      end]]
+    local pids = { s:line(), s:line(), s:line() }
+    s:wait()
+    for _, pid in ipairs(pids) do
+      helper.eventually(function()
+        return helper.status(pid, "State") == nil
+      end)
+    end
+  end)
+
+  it("F8 see a process that has just ended as gone", function()
+    for n = 1, 4 do
+      works([[
+        for _, method in ipairs{ "fork", "spawn", "forkserver" } do
+          local a, b = mp.Pipe()
+          local p = mp.get_context(method).Process(function()
+            b:close()
+          end):start()
+          b:close()
+          assert(a:recv() == nil)
+          host.sleep(0.05)
+          p:kill()
+          p:terminate()
+          assert(p:join(5) and not p:is_alive(), method)
+          assert(p.exitcode == 0 or p.exitcode == -9, p.exitcode)
+        end]], strace("pidfd_open:error=EINVAL:when=" .. n))
+    end
+  end)
+
+  it("F9 with a PID namespace of their own start and join, too", function()
+    if not is_root() then pending "only root may" end
+    works[[
+      mp.Process():start():join()
+      assert(host.unshare_pid())
+      local p = mp.Process(function()
+        return require "host".getpid(), mp.current_process().name
+      end):start()
+      local ok, why = pcall(p.result, p)
+      assert(ok and why == 1 or tostring(why):find "amespace", why)]]
+  end)
+end)
+
+describe("pids:", function()
+  it("F7 whoever has a dead one's pid owns nothing of its", function()
+    local same = helper.output[[
+      local l, r = mp.Lock(), mp.RLock()
+      local a, b = mp.Pipe()
+      local same = 0
+      local ctx = mp.get_context "fork"
+      for _ = 1, 100 do
+        local p = ctx.Process(function()
+          l:acquire()
+          r:acquire()
+          b:send "has them"
+          require "host".sleep(1000)
+        end):start()
+        a:recv()
+        p:kill()
+        p:join()
+        local f <close> = io.open("/proc/sys/kernel/ns_last_pid", "w")
+        if f then
+          f:write(p.pid - 1)
+          f:flush()
+        end
+        local q = ctx.Process(function()
+          local free = pcall(r.release, r)
+          local _, first = l:acquire(5)
+          local _, second = r:acquire(5)
+          l:release()
+          r:release()
+          return free, first, second
+        end):start()
+        local free, first, second = q:result()
+        assert(not free and first == "abandoned" and second == "abandoned")
+        assert(p.exitcode == -9 and not p:is_alive())
+        if q.pid == p.pid then same = same + 1 end
+        if same == 3 then break end
+      end
+      print(same)]]
+    if same == "0\n" then pending "no process had the pid of another" end
+  end)
+end)
+
+describe("kernels:", function()
+  it("F19 without futex_waitv, or where it is forbidden, all works",
+    function()
+      helper.slow(30)
+      for _, errno in ipairs{ "ENOSYS", "EPERM" } do
+        works("work() work()", strace("futex_waitv:error=" .. errno))
+      end
+    end)
+end)
