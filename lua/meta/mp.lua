@@ -1227,156 +1227,12 @@ mp.dummy = mp.get_context("thread")
 
 -- Managers ----------------------------------------------------------------
 
+--- See managers.lua.
 mp.managers = {}
 
----@class mp.ManagerOptions : mp.PeerOptions
----@field context? mp.Context what starts the server; default: the fork server
----@field name? string of the server's process
----@field max_clients? integer through the socket; default 4096
----@field backlog? integer
----@field timeout? number of connect, seconds
-
---- A server process with objects, and a handle on it.  Proxies travel through
---- any message and mean the same object everywhere; in one process an object
---- has one proxy.  The server has one thread and waits for nobody: a call that
---- has to wait (a lock, a queue) is answered later, and others meanwhile.
----
---- It ends with `shutdown`, with its owner, or when neither the manager nor a
---- proxy is left in the process that started it.  Then calls raise
---- mp.ProcessDied.  Locks, permits and unfinished items of a client that died
---- come back ("abandoned", "lost").  `<close>` shuts it down.
----@class mp.BaseManager
----@field address mp.Address where it listens; without an address given, asking
---- makes the server listen at a unix socket of its own
----@field process mp.Process the server, if it was started here
----@overload fun(options?: mp.ManagerOptions): mp.BaseManager
-mp.managers.BaseManager = {}
-
---- Start the server.  Raises what `init` raised there.
----@param init? function called in the server first
----@return mp.BaseManager? self
----@return string? message nobody can listen at the address
----@return integer? errno
-function mp.managers.BaseManager:start(init, ...) end
-
---- Reach a server that was started elsewhere.  Values go without functions
---- unless both sides have trusted = true; proxies then go as arguments and
---- results alone, not inside tables.
----@return mp.BaseManager? self
----@return string? reason "auth: ...", "timeout", or a message
----@return integer? errno
-function mp.managers.BaseManager:connect() end
-
---- A server for this process: `server:serve_forever()`, `server.address`.
----@return table? server
----@return string? message
----@return integer? errno
-function mp.managers.BaseManager:get_server() end
-
---- Stop the server and wait for its end; only in the process that started it.
-function mp.managers.BaseManager:shutdown() end
-
----@param timeout? number seconds
----@return boolean ended
----@return "timeout"? reason
-function mp.managers.BaseManager:join(timeout) end
-
---- How many objects are held in the server.
----@return integer
-function mp.managers.BaseManager:number_of_objects() end
-
---- A class with types of its own.
----@return mp.BaseManager class
-function mp.managers.BaseManager:extend() end
-
---- manager:NAME(...) calls the constructor on the server and gives a proxy:
---- `proxy:method(...)`, `proxy.field`, `#proxy`, `proxy(...)`.  Names that begin
---- with _ are private.  A method must not block: all clients would wait.
----@param name string
----@param constructor? function not needed by those who only connect
-function mp.managers.BaseManager:register(name, constructor) end
-
---- The types of api.md; see mp.Queue, mp.Lock and the others for what their
---- methods do.  A timeout is the last argument.
----@class mp.SyncManager : mp.BaseManager
-mp.managers.SyncManager = {}
-
---- d[key], d[key] = value, #d (how many keys), pairs(d) over a copy; and
---- :_value() (a copy), :_update(key, f) (f(old) runs on the server and gives the
---- new value, nobody comes between; gives it back), :_pop(key),
---- :_setdefault(key, v), :_keys(), :_merge(t), :_clear()
----@param t? table
-function mp.managers.SyncManager:dict(t) end
-
---- l[i], l[#l + 1] = v, l[#l] = nil, #l, ipairs, pairs; and :append(...)
---- :extend(t) :insert(i, v) :pop([i]) :sort([f]) :clear() :_value()
---- :_update(i, f)
----@param t? any[]
-function mp.managers.SyncManager:list(t) end
-
---- :add(v) :discard(v) (true if it changed something) :has(v) :values() :clear()
---- #s
----@param list? any[]
-function mp.managers.SyncManager:set(list) end
-
---- Fields; :_value() :_update(name, f)
----@param t? table
-function mp.managers.SyncManager:Namespace(t) end
-
-function mp.managers.SyncManager:Lock() end
-function mp.managers.SyncManager:RLock() end
-
----@param n? integer default 1
----@param options? {signalling: boolean}
-function mp.managers.SyncManager:Semaphore(n, options) end
-
----@param n? integer default 1
-function mp.managers.SyncManager:BoundedSemaphore(n) end
-
----@param lock? table a Lock or RLock of the same manager; default a new RLock
-function mp.managers.SyncManager:Condition(lock) end
-
-function mp.managers.SyncManager:Event() end
-
----@param parties integer
----@param options? {action: function, timeout: number}
-function mp.managers.SyncManager:Barrier(parties, options) end
-
----@param maxsize? integer
-function mp.managers.SyncManager:Queue(maxsize) end
-
----@param maxsize? integer
-function mp.managers.SyncManager:JoinableQueue(maxsize) end
-
---- .value :add(n) :exchange(v) :compare_exchange(old, new)
----@param typecode string
----@param value? any
-function mp.managers.SyncManager:Value(typecode, value) end
-
---- a[i] #a ipairs :slice(i, j) :assign(i, list) :fill(v, i, j) :_value()
----@param typecode string
----@param from integer|table
-function mp.managers.SyncManager:Array(typecode, from) end
-
---- A pool on the server; its *_async give proxies of results (:get :wait :ready
---- :successful).  Arguments as mp.Pool.
-function mp.managers.SyncManager:Pool(...) end
-
---- A started SyncManager.
----@return mp.SyncManager
+--- A SyncManager, started.
+---@return mp.managers.SyncManager
 function mp.Manager() end
-
---- Blocks of shared memory that go away with their manager.
----@class mp.SharedMemoryManager : mp.BaseManager
-mp.managers.SharedMemoryManager = {}
-
----@param size integer bytes
----@return mp.SharedMemory
-function mp.managers.SharedMemoryManager:SharedMemory(size) end
-
----@param values any[]
----@return mp.ShareableList
-function mp.managers.SharedMemoryManager:ShareableList(values) end
 
 -- Logging -----------------------------------------------------------------
 
@@ -1388,19 +1244,42 @@ function mp.managers.SharedMemoryManager:ShareableList(values) end
 ---@class mp.Logger
 local Logger = {}
 
---- A text, a format and its arguments, or a function that gives the text.
+--- Log at a level, if it is not left out.
 ---@param level mp.Level
+---@param message any a text, a format, or a function that gives the text
+---@param ... any arguments of the format or the function
 function Logger:log(level, message, ...) end
+
+--- log("DEBUG", ...)
+---@param message any
+---@param ... any
 function Logger:debug(message, ...) end
+
+--- log("INFO", ...)
+---@param message any
+---@param ... any
 function Logger:info(message, ...) end
+
+--- log("WARN", ...)
+---@param message any
+---@param ... any
 function Logger:warn(message, ...) end
+
+--- log("ERROR", ...)
+---@param message any
+---@param ... any
 function Logger:error(message, ...) end
+
+--- log("FATAL", ...)
+---@param message any
+---@param ... any
 function Logger:fatal(message, ...) end
 
 --- What is below it is left out; default "WARN".
 ---@param level mp.Level
 function Logger:setLevel(level) end
 
+--- What is below it is left out.
 ---@return mp.Level
 function Logger:getLevel() end
 
@@ -1412,6 +1291,7 @@ function Logger:addOutput(output) end
 --- Hand out what descendants have logged.
 function Logger:flush() end
 
+--- The logger of this process.
 ---@return mp.Logger
 function mp.get_logger() end
 

@@ -18,7 +18,7 @@ local private = setmetatable({}, { __mode = "k" })
 
 ---@class mp.managers.BaseManager
 ---@field address mp.Address
-local BaseManager = { __name = "mp.managers.BaseManager", registry = {} }
+local BaseManager = { __name = "mp.managers.BaseManager" }
 managers.BaseManager = BaseManager
 
 local OPTIONS = {
@@ -54,24 +54,25 @@ function FIELDS.process(own) return own.process end
 
 local function new_class(parent, fields)
   local class = fields or {}
-  class.registry = setmetatable({},
-    { __index = parent and parent.registry })
-  class.makers = setmetatable({}, { __index = parent and parent.makers })
-  setmetatable(class, { __index = parent, __call = class.construct
-    or parent and getmetatable(parent).__call })
-  class.instance = {
+  local makers = setmetatable({}, { __index = parent and parent._makers })
+  class._makers = makers
+  class._registry = setmetatable({},
+    { __index = parent and parent._registry })
+  setmetatable(class, { __index = parent,
+    __call = parent and getmetatable(parent).__call })
+  class._instance = {
     __name = class.__name or parent and parent.__name,
     __index = function(self, key)
       local field = FIELDS[key]
       if field then return field(private[self]) end
-      return class.makers[key] or class[key]
+      return makers[key] or class[key]
     end,
     __newindex = function(_, key)
       error(("manager: cannot set '%s'"):format(tostring(key)), 2)
     end,
     __close = function(self) self:shutdown() end,
-    __reduce = function(self) return class.reduce(self) end,
-    __tostring = function(self) return class.describe(self) end,
+    __reduce = function(self) return class._reduce(self) end,
+    __tostring = function(self) return class._describe(self) end,
   }
   return class
 end
@@ -82,7 +83,7 @@ local function construct(class, opts)
     error("manager: a table of options was expected", 2)
   end
   options.check("manager", opts, OPTIONS, 2)
-  local self = setmetatable({}, class.instance)
+  local self = setmetatable({}, class._instance)
   private[self] = { class = class, opts = opts, address = opts.address,
     authkey = opts.authkey or proc.current_process().authkey }
   return self
@@ -91,7 +92,7 @@ end
 new_class(nil, BaseManager)
 getmetatable(BaseManager).__call = construct
 
-function BaseManager:describe()
+function BaseManager:_describe()
   local own = private[self]
   local how = own.closed and "shut down" or own.process and "started"
     or own.link and "connected" or "initial"
@@ -123,25 +124,25 @@ function BaseManager:register(name, constructor)
   if FIELDS[name] or BaseManager[name] ~= nil then
     error(("register: '%s' is a manager's own"):format(name), 2)
   end
-  self.registry[name] = constructor
-  self.makers[name] = maker(name)
+  self._registry[name] = constructor
+  self._makers[name] = maker(name)
 end
 
 --- In a message: a manager of the same server, with the same types.  It is not
 --- the owner.
-function BaseManager:reduce()
+function BaseManager:_reduce()
   local own = private[self]
   if not own.process then
     error("a manager that this process has not started cannot be sent", 0)
   end
-  return managers.attached, own.link.door, own.process,
+  return managers._attached, own.link.door, own.process,
     own.link:call(SERVER, "names")
 end
 
 ---@param door mp.Connection
 ---@param process mp.Process
 ---@param names table<string, boolean>
-function managers.attached(door, process, names)
+function managers._attached(door, process, names)
   local class = BaseManager:extend { __name = "mp.managers.Manager" }
   for name in pairs(names) do class:register(name) end
   local self = class()
@@ -156,7 +157,7 @@ end
 local function registered(class)
   local all = {}
   while class do
-    for name, constructor in pairs(rawget(class, "registry") or {}) do
+    for name, constructor in pairs(rawget(class, "_registry") or {}) do
       all[name] = all[name] or constructor
     end
     class = (getmetatable(class) or {}).__index
@@ -318,7 +319,7 @@ managers.SyncManager = SyncManager
 -- Types that the server knows itself.
 for _, name in ipairs(server.BUILTIN) do
   SyncManager:register(name)
-  SyncManager.registry[name] = true
+  SyncManager._registry[name] = true
 end
 
 -- SharedMemoryManager --------------------------------------------------------
@@ -330,7 +331,7 @@ local SharedMemoryManager = BaseManager:extend {
 managers.SharedMemoryManager = SharedMemoryManager
 
 -- In the server, whose end takes the names of what it has made along.
-SharedMemoryManager:register("blocks", function()
+SharedMemoryManager:register("_blocks", function()
   local shared_memory = require "mp.shared_memory"
   local held = {}
   local Blocks = {}
@@ -349,7 +350,7 @@ end)
 
 local function blocks_of(self)
   local own = private[self]
-  own.blocks = own.blocks or self:blocks()
+  own.blocks = own.blocks or self:_blocks()
   return own.blocks
 end
 

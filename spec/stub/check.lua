@@ -202,7 +202,7 @@ local function main()
       check_item(item, classes[item.name], where)
     end
     local known = item.kind ~= "function" and item.kind ~= "value"
-      or item.name:find("%._[%w_]*$") or public[item.name]
+      or item.name:find("[.:]_[%w_]*$") or public[item.name]
     if not known then
       local class, key = item.name:match("^(.*)[.:]([%w_]+)$")
       known = public[class .. ":" .. key] or public[class .. "." .. key]

@@ -29,16 +29,23 @@ local function methods(names)
   return t
 end
 
-local guard_mt = {
-  __name = "mp.managers.guard",
-  __close = function(guard) guard.lock:release() end,
-}
+--- Gives back once, by itself at the end of its block.
+local Guard = { __name = "mp.managers.Guard" }
+Guard.__index = Guard
+
+function Guard:release()
+  local lock = self.lock
+  self.lock = nil
+  if lock then lock:release() end
+end
+
+Guard.__close = Guard.release
 
 --- Hold the lock until the end of the block: local held <close> = lock:guard()
-local function guard(self)
-  local _, how = self:acquire()
-  return setmetatable({ lock = self, abandoned = how == "abandoned" },
-    guard_mt)
+local function guard(self, timeout)
+  local acquired, how = self:acquire(timeout)
+  if not acquired then return nil, how end
+  return setmetatable({ lock = self }, Guard), how
 end
 
 --- Call f with the lock held.
@@ -164,15 +171,20 @@ local function indexed(kind, mt)
   if kind ~= "Value" then mt.__pairs = snapshot end
 end
 
-local BARRIER = { parties = true, broken = true, n_waiting = true }
+local FIELDS = {
+  Barrier = { parties = true, broken = true, n_waiting = true },
+}
 
 local function plain(kind, mt)
   local own = METHODS[kind]
-  function mt:__index(key)
-    local f = own[key]
-    if f or kind ~= "Barrier" or not BARRIER[key] then return f end
-    local state = rawget(self, STATE)
-    return state.link:call(state.ident, "get", key)
+  mt.__index = own
+  local fields = FIELDS[kind]
+  if fields then
+    function mt:__index(key)
+      if not fields[key] then return own[key] end
+      local state = rawget(self, STATE)
+      return state.link:call(state.ident, "get", key)
+    end
   end
   function mt.__newindex(_, key)
     error(("mp.managers.%s: cannot set '%s'"):format(kind, tostring(key)), 2)
@@ -229,6 +241,8 @@ local function metatable(kind)
   metatables[kind] = mt
   return mt
 end
+
+for kind in pairs(METHODS) do metatable(kind) end
 
 --- The proxy of an object here.
 ---@param link table
