@@ -10,6 +10,7 @@ local proc = {
   process_cpu_count = core.cpu_usable,
   single_threaded = core.single_threaded,
   now = core.now,
+  gone = core.proc_gone,
   executable = nil, -- see context.set_executable
   log = nil, -- mp.log, once something is logged
   preload = {}, -- see context.set_forkserver_preload

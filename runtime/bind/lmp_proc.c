@@ -181,6 +181,12 @@ static int lmp_proc_alive(lua_State *L) {
   return 1;
 }
 
+/* core.proc_gone(p): has it left the family? */
+static int lmp_proc_gone(lua_State *L) {
+  lua_pushboolean(L, mp_proc_gone(check(L)->held));
+  return 1;
+}
+
 /* core.proc_join(p [, timeout]) -> true | false, "timeout" */
 static int lmp_proc_join(lua_State *L) {
   struct lmp_box *b = check(L);
@@ -314,6 +320,7 @@ const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_exitcode", lmp_proc_exitcode},
                                        {"proc_method", lmp_proc_method},
                                        {"proc_alive", lmp_proc_alive},
+                                       {"proc_gone", lmp_proc_gone},
                                        {"proc_join", lmp_proc_join},
                                        {"proc_signal", lmp_proc_signal},
                                        {"proc_sentinel", lmp_proc_sentinel},

@@ -253,6 +253,10 @@ int mp_proc_alive(mp_ref p) {
   return !over(s);
 }
 
+int mp_proc_gone(mp_ref p) {
+  return mp_proc_state(p) >= MP_STARTING && mp__slot_dead(slot_of(p));
+}
+
 int mp_proc_exitcode(mp_ref p, int *code) {
   struct mp__slot *s = slot_of(p);
 

@@ -313,10 +313,10 @@ int mp_queue_done(mp_ref queue);
 /* 0 when nothing is unfinished; 1 when it is so because items were lost (told
  * by one join, and by all that waited then); -MP_ETIMEOUT, -EINTR. */
 int mp_queue_join(mp_ref queue, int64_t deadline);
-/* Take one consumer's lost items off the books: 1 and the number of the last
- * item that it took, 0 when there is none.  What is told here no join finds.
- */
-int mp_queue_lost(mp_ref queue, uint32_t *number);
+/* Take the lost items of one process off the books (MP_REF_EMPTY: of any): 1
+ * and the number of the last item that it took, 0 when there is none.  What is
+ * told here no join finds. */
+int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number);
 
 /* map.c -- owns the mapping of a named block: where it lies here
  *
@@ -471,6 +471,8 @@ int mp_proc_pid(mp_ref p);
 int mp_proc_exitcode(mp_ref p, int *code);
 /* 1 running, 0 not */
 int mp_proc_alive(mp_ref p);
+/* Has it left the family?  It is about to end, or has become another program. */
+int mp_proc_gone(mp_ref p);
 int mp_proc_join(mp_ref p, int64_t deadline);
 int mp_proc_signal(mp_ref p, int sig);
 /* A descriptor that becomes readable at the process's end; the caller's. */
