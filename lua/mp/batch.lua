@@ -152,10 +152,29 @@ local function stride(self)
   return math.max(1, math.min(math.ceil(ITERATED / seconds), 1024))
 end
 
---- No more is read.
+--- No more is read; what was is queued.
 local function end_reading(self)
   self.ended = true
   self.crew:reads(self, nil)
+end
+
+--- At most n more elements, and how many.  An error of the source is raised in
+--- its turn, behind the results of what came before it.
+local function read(self, n)
+  local list = {}
+  for i = 1, n do
+    local ok, more, value = pcall(self.next_value)
+    if not ok then
+      if error_types.interrupted(more) then error(more, 0) end
+      self.cut = { more }
+    end
+    if not ok or not more then
+      self.ended = true
+      return list, i - 1
+    end
+    list[i] = value
+  end
+  return list, n
 end
 
 --- An element that cannot be sent is its own task's failure.
@@ -175,28 +194,18 @@ local function feed_iteration(self)
   local ahead = AHEAD * crew.size
   while not self.ended do
     if crew.broken or crew.ending then
-      self.cut = true
+      self.cut = { crew.broken or crew.end_error }
       return end_reading(self)
     end
     local length = stride(self)
     local room = (self.buffersize or ahead * length) - (self.read - self.given)
     if room <= 0 then return end
-    length = math.min(length, room)
-    local list, n, first = {}, 0, self.read + 1
-    while n < length do
-      local more, value = self.next_value()
-      if not more then
-        self.ended = true
-        break
-      end
-      n = n + 1
-      list[n] = value
-    end
+    local first, list, n = self.read + 1, read(self, math.min(length, room))
     self.read = self.read + n
     if n < 2 or not batch.submit(self, crews.RUN, first, n, list) then
       for i = 1, n do deal_iterated(self, first + i - 1, list[i]) end
     end
-    if self.ended then end_reading(self) end -- what was read is queued
+    if self.ended then end_reading(self) end
   end
 end
 
@@ -240,7 +249,7 @@ local function step(self)
     end
     if self.given == self.read and self.ended then
       close_iteration(self)
-      if self.cut then error(self.crew.broken or self.crew.end_error, 0) end
+      if self.cut then error(self.cut[1], 0) end
       return nil
     end
     local left = job.left(deadline)

@@ -587,7 +587,8 @@ function crew.new(options)
   local size = options.size
   local tasks, results = queue.JoinableQueue(), queue.SimpleQueue()
   return setmetatable({
-    size = size, Process = options.Process, name = options.name,
+    size = size, name = options.name,
+    Process = options.Process:extend { _bound = true, _quiet = true },
     setup = { initializer = options.initializer,
       initargs = options.initargs, quota = options.quota },
     max_restarts = options.max_restarts or 10,

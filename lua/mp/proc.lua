@@ -126,7 +126,7 @@ local function construct(class, first, ...)
   end
   life.begin()
   if daemon == nil then daemon = core.proc_daemon(proc.current_process()) end
-  local self = core.proc_new(name, daemon)
+  local self = core.proc_new(name, daemon, class._quiet)
   core.proc_assign(self, class, nil, target, args)
   return self
 end

@@ -443,7 +443,10 @@ int mp_cell_lock(mp_ref cell, mp_ref *lock);
 
 /* proc.c, end.c -- own processes as values: record; status, signals, waiting */
 
-enum { MP_PROC_DAEMON = 1 };
+enum {
+  MP_PROC_DAEMON = 1,
+  MP_PROC_QUIET = 2 /* Ctrl-C is blocked until it calls mp_ignore_interrupt */
+};
 enum mp_method { MP_FORK, MP_SPAWN, MP_FORKSERVER, MP_THREAD };
 enum mp_state { MP_NEW, MP_STARTING, MP_RUNNING, MP_ENDED };
 
@@ -530,7 +533,7 @@ int mp_chdir(const char *path);
 int mp_program(char *to, size_t cap);
 /* 1 when the file can be executed */
 int mp_is_program(const char *path);
-/* The whole process no longer hears Ctrl-C. */
+/* The whole process no longer hears Ctrl-C, also if it was blocked. */
 void mp_ignore_interrupt(void);
 /* Columns of the terminal that stderr is, 0: it is none. */
 int mp_terminal_width(void);
