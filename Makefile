@@ -111,7 +111,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
-  fault explorer explore stress \
+  fault explorer explore stress soak \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -226,8 +226,8 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs core explore embed luamp lua examples install rock \
-	  dist
+	@$(suites) layers stubs core explore embed luamp lua soak examples install \
+	  rock dist
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
 	@$(suites) lint layers stubs core embed luamp lua examples
@@ -258,7 +258,10 @@ explore: explorer ## schedules and deaths, as many as there is time for
 	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
 
 stress: all $(tests) | deps-test ## long runs under load
-	@$(suites) stress
+	@TIME=$(or $(TIME),60) $(suites) stress
+
+soak: all ## pools under load, workers killed at random, for TIME=60 seconds
+	@TIME=$(or $(TIME),60) $(suites) soak
 
 asan: | deps-test ## C tests and specs with address and undefined sanitizers
 	@$(MAKE) DEPS=no FLAVOUR=asan SUITES='core luamp' suites
