@@ -166,7 +166,10 @@ end
 
 -- Lists
 
-local MAP_OPTIONS = { chunksize = true, progress = true, timeout = true }
+local MAP_OPTIONS = {
+  chunksize = true, callback = true, error_callback = true, progress = true,
+  timeout = true,
+}
 local ASYNC_OPTIONS = {
   chunksize = true, callback = true, error_callback = true,
 }
@@ -223,10 +226,12 @@ local function map_async(self, what, kind, f, list, opts)
 end
 
 --- f of each element, in order.  Waits for all of them; then raises the error
---- of the first that failed.
+--- of the first that failed.  A worker that dies costs the task it was at;
+--- others of its chunk whose results it had not sent yet run once more.
 ---@param f function
 ---@param list any[] with holes if it has a field n
----@param opts? {chunksize: integer, progress: boolean|string, timeout: number}
+---@param opts? {chunksize: integer, progress: boolean|string, timeout: number,
+--- callback: function, error_callback: function}
 ---@return any[] results, with a field n; nil, "timeout"
 function Pool:map(f, list, opts)
   return map(self, "map", crews.RUN, f, list, opts)
@@ -280,7 +285,9 @@ local function imap(self, what, f, source, opts)
 end
 
 --- An iterator of index and result, in order.  The input is read as it is
---- needed; leaving the loop cancels what has not started.
+--- needed; leaving the loop cancels what has not started.  It raises the error
+--- of a task in its turn and can be called again; an error of the source ends
+--- it.
 ---@param f function
 ---@param source any[]|fun(): any a list, or an iterator that ends with nil
 ---@param opts? {chunksize: integer, progress: boolean|string, timeout: number}
@@ -312,7 +319,8 @@ function Pool:terminate()
   crew:call_back()
 end
 
---- Wait for the workers to end, after close or terminate.
+--- Wait for the workers to end, after close or terminate.  An imap that has not
+--- read all of its source reads no more.
 function Pool:join()
   local crew = owned(self, "join")
   if not (crew.closing or crew.ending or crew.broken) then

@@ -145,7 +145,7 @@ for name in pairs(ways) do names[#names + 1] = name end
 table.sort(names)
 
 -- Sessions of a few seconds each, so that pools come and go, too.
-local methods = { "fork", "spawn", "forkserver" }
+local methods = { "fork", "spawn", "forkserver", "thread" }
 mp.get_context("forkserver").Process(function() end):start():join()
 local before
 while elapsed() < TIME do
