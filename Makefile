@@ -113,7 +113,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
-  fault faults fault-tests coverage explorer explore stress \
+  fault faults fault-tests coverage explorer explore stress soak \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -228,7 +228,7 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) layers stubs promises core explore embed luamp lua examples \
+	@$(suites) layers stubs promises core explore embed luamp lua soak examples \
 	  install rock dist
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
@@ -273,7 +273,10 @@ coverage: | deps-test ## gcov: lines and branches of the core that ran
 	@OUT=$(BUILD)/cov $(LUA) spec/coverage.lua $(FILES)
 
 stress: all $(tests) | deps-test ## long runs under load
-	@$(suites) stress
+	@TIME=$(or $(TIME),60) $(suites) stress
+
+soak: all ## pools under load, workers killed at random, for TIME=60 seconds
+	@TIME=$(or $(TIME),60) $(suites) soak
 
 asan: | deps-test ## C tests and specs with address and undefined sanitizers
 	@$(MAKE) DEPS=no FLAVOUR=asan SUITES='core luamp' suites

@@ -13,7 +13,9 @@
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -77,6 +79,19 @@ static int host_fork_as(lua_State *L) {
 static int host_leave(lua_State *L) {
   _exit(arg(L, 1));
   return 0;
+}
+
+static int host_abort(lua_State *L) {
+  (void)L;
+  abort();
+}
+
+/* resize(fd, columns): the terminal's width; who is on it gets SIGWINCH */
+static int host_resize(lua_State *L) {
+  struct winsize size = {.ws_row = 24};
+
+  size.ws_col = (unsigned short)arg(L, 2);
+  return result(L, ioctl(arg(L, 1), TIOCSWINSZ, &size));
 }
 
 static int host_getpid(lua_State *L) {
@@ -427,6 +442,8 @@ static int host_state(lua_State *L) {
 static const luaL_Reg functions[] = {{"fork", host_fork},
                                      {"fork_as", host_fork_as},
                                      {"leave", host_leave},
+                                     {"abort", host_abort},
+                                     {"resize", host_resize},
                                      {"getpid", host_getpid},
                                      {"getppid", host_getppid},
                                      {"setsid", host_setsid},

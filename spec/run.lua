@@ -91,6 +91,12 @@ local plain = ("env LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' " ..
   "LUA_CPATH='%s/lib/?.so;;' %s"):format(root, root, out, lua)
 local sources = "$(find runtime spec examples -name '*.[ch]')"
 
+-- They run for TIME seconds each.
+local function soaks()
+  return map(function(script) return counted(luamp .. " " .. script) end,
+    lines("ls spec/stress/*_soak.lua"))
+end
+
 local suites = {
   lint = function()
     return {
@@ -130,9 +136,10 @@ local suites = {
     local tests = map(function(test)
       return counted("env MP_HUGE=1 " .. test)
     end, lines("ls " .. out .. "/test/*_test"))
-    tests[#tests + 1] = busted(luamp, "spec/stress")
+    for _, test in ipairs(soaks()) do tests[#tests + 1] = test end
     return tests
   end,
+  soak = soaks,
   examples = function()
     return {counted(luamp .. " spec/examples.lua")}
   end,

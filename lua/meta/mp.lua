@@ -997,10 +997,12 @@ function Pool:apply(f, args) end
 function Pool:apply_async(f, args, opts) end
 
 --- f of each element, in order.  Waits for all of them; then raises the error
---- of the first that failed.
+--- of the first that failed.  A worker that dies costs the task it was at;
+--- others of its chunk whose results it had not sent yet run once more.
 ---@param f function
 ---@param list any[] with holes if it has a field n
----@param opts? {chunksize: integer, progress: boolean|string, timeout: number}
+---@param opts? {chunksize: integer, progress: boolean|string, timeout: number,
+--- callback: function, error_callback: function}
 ---@return any[] results, with a field n; nil, "timeout"
 function Pool:map(f, list, opts) end
 
@@ -1027,7 +1029,9 @@ function Pool:starmap(f, list, opts) end
 function Pool:starmap_async(f, list, opts) end
 
 --- An iterator of index and result, in order.  The input is read as it is
---- needed; leaving the loop cancels what has not started.
+--- needed; leaving the loop cancels what has not started.  It raises the error
+--- of a task in its turn and can be called again; an error of the source ends
+--- it.
 ---@param f function
 ---@param source any[]|fun(): any a list, or an iterator that ends with nil
 ---@param opts? {chunksize: integer, progress: boolean|string, timeout: number}
@@ -1047,7 +1051,8 @@ function Pool:close() end
 --- End the workers at once; what is pending fails.
 function Pool:terminate() end
 
---- Wait for the workers to end, after close or terminate.
+--- Wait for the workers to end, after close or terminate.  An imap that has not
+--- read all of its source reads no more.
 function Pool:join() end
 
 --- A descriptor for event loops: readable when results have come.

@@ -5,6 +5,7 @@
 -- and no run takes much longer than TARGET by what tasks of this function took
 -- so far.
 local crews = require "mp.crew"
+local error_types = require "mp.error"
 local job = require "mp.job"
 local progress = require "mp.progress"
 
@@ -32,11 +33,17 @@ end
 
 --- Give the crew the next n elements of a list.
 local function deal(self, kind, list, first, n)
-  if n == 1 and kind == crews.RUN then
-    return batch.submit(self, crews.ONE, first, 1, list[first])
+  if n > 1 and batch.submit(self, kind, first, n,
+    table.move(list, first, first + n - 1, 1, {})) then
+    return
   end
-  batch.submit(self, kind, first, n,
-    table.move(list, first, first + n - 1, 1, {}))
+  for i = first, first + n - 1 do
+    if kind == crews.RUN then
+      batch.submit(self, crews.ONE, i, 1, list[i])
+    else
+      batch.submit(self, kind, i, 1, { list[i] })
+    end
+  end
 end
 
 --- A function that deals out a list, until `window` items are under way.
@@ -58,7 +65,7 @@ end
 
 --- Nobody waits for the job any more.
 function batch.drop(self)
-  self.callback, self.error_callback = nil, nil
+  self.dropped, self.callback, self.error_callback = true, nil, nil
   self.crew:revoke(self)
 end
 
@@ -112,6 +119,7 @@ function Iteration:_deliver(first, list, n, failures)
   self.finished = self.finished + n
   for i = 1, n do
     local place, err = first + i - 1, failures and failures[i]
+    if err then self.failed = self.failed + 1 end
     self.results[place] = list[i]
     self.state[place] = err and { err } or true
     if not self.ordered then
@@ -126,7 +134,6 @@ function Iteration:_one(place, value)
 end
 
 function Iteration:_fail(first, n, err)
-  self.failed = self.failed + n
   for place = first, first + n - 1 do
     self:_deliver(place, {}, 1, { err })
   end
@@ -145,31 +152,60 @@ local function stride(self)
   return math.max(1, math.min(math.ceil(ITERATED / seconds), 1024))
 end
 
+--- No more is read; what was is queued.
+local function end_reading(self)
+  self.ended = true
+  self.crew:reads(self, nil)
+end
+
+--- At most n more elements, and how many.  An error of the source is raised in
+--- its turn, behind the results of what came before it.
+local function read(self, n)
+  local list = {}
+  for i = 1, n do
+    local ok, more, value = pcall(self.next_value)
+    if not ok then
+      if error_types.interrupted(more) then error(more, 0) end
+      self.cut = { more }
+    end
+    if not ok or not more then
+      self.ended = true
+      return list, i - 1
+    end
+    list[i] = value
+  end
+  return list, n
+end
+
+--- An element that cannot be sent is its own task's failure.
+local function deal_iterated(self, first, value)
+  local ok, err = pcall(batch.submit, self, crews.ONE, first, 1, value)
+  if ok then return end
+  local crew = self.crew
+  if crew.broken or crew.ending or error_types.interrupted(err) then
+    error(err, 0)
+  end
+  self:_fail(first, 1, err)
+end
+
 --- Read ahead while fewer than AHEAD runs a worker are read and not given.
 local function feed_iteration(self)
-  local ahead = AHEAD * self.crew.size
+  local crew = self.crew
+  local ahead = AHEAD * crew.size
   while not self.ended do
+    if crew.broken or crew.ending then
+      self.cut = { crew.broken or crew.end_error }
+      return end_reading(self)
+    end
     local length = stride(self)
     local room = (self.buffersize or ahead * length) - (self.read - self.given)
     if room <= 0 then return end
-    length = math.min(length, room)
-    local list, n, first = {}, 0, self.read + 1
-    while n < length do
-      local more, value = self.next_value()
-      if not more then
-        self.ended = true
-        break
-      end
-      n = n + 1
-      list[n] = value
-    end
-    if n == 0 then return end
+    local first, list, n = self.read + 1, read(self, math.min(length, room))
     self.read = self.read + n
-    if n == 1 then
-      batch.submit(self, crews.ONE, first, 1, list[1])
-    else
-      batch.submit(self, crews.RUN, first, n, list)
+    if n < 2 or not batch.submit(self, crews.RUN, first, n, list) then
+      for i = 1, n do deal_iterated(self, first + i - 1, list[i]) end
     end
+    if self.ended then end_reading(self) end
   end
 end
 
@@ -196,24 +232,24 @@ end
 
 local function close_iteration(self)
   if self.closed then return end
-  self.closed = true
-  self.ended = true
-  self.crew:revoke(self)
+  self.closed, self.pool = true, nil
+  end_reading(self)
+  batch.drop(self)
   if self.display then self.display:close() end
 end
 
 local function step(self)
   local deadline = self.deadline or job.deadline("imap", self.timeout)
   while not self.closed do
+    feed_iteration(self)
     local place = next_place(self)
     if place then
-      feed_iteration(self)
       if self.display then self.display:show() end
       return give(self, place)
     end
-    feed_iteration(self)
     if self.given == self.read and self.ended then
       close_iteration(self)
+      if self.cut then error(self.cut[1], 0) end
       return nil
     end
     local left = job.left(deadline)
@@ -227,8 +263,9 @@ local function step(self)
 end
 
 --- The iterator of imap: a function, and what ends it with the loop.
-function batch.iterate(crew, f, source, opts, ordered)
-  local self = job.new(Iteration, crew, nil, nil)
+function batch.iterate(pool, f, source, opts, ordered)
+  local self = job.new(Iteration, pool, nil, nil)
+  local crew = self.crew
   self.entry = crew:use(f, true)
   self.next_value, self.n = reader(source)
   self.ordered, self.order, self.came, self.taken = ordered, {}, 0, 0
@@ -241,6 +278,7 @@ function batch.iterate(crew, f, source, opts, ordered)
   local closer = setmetatable({}, { __close = function()
     close_iteration(self)
   end })
+  crew:reads(self, true)
   feed_iteration(self)
   return function() return step(self) end, nil, nil, closer
 end

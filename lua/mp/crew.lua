@@ -1,6 +1,6 @@
 --- A crew: worker processes and the two queues between them and their owner.
 -- What pools and executors are made of; they know only this interface:
--- submit, pump, fileno, revoke, close, terminate, join.
+-- use, submit, pump, fileno, revoke, close, terminate, join.
 --
 -- A *job* is what somebody waits for; it has the methods
 --   job:_deliver(first, list, n, failures)   results of its tasks first..
@@ -10,7 +10,9 @@
 --
 -- A worker that dies lets go of the item it held; the queue tells its number,
 -- the worker's cell which task of the item it was at.  That task fails; those
--- of the item without a result yet go back to the queue.
+-- of the item without a result yet go back to the queue.  What runs code when
+-- it is packed or unpacked (__reduce) travels alone, so that a death in there
+-- is one task's.
 local codec = require "mp.codec"
 local error_types = require "mp.error"
 local proc = require "mp.proc"
@@ -33,7 +35,9 @@ local ONE, CALL = crew.ONE, crew.CALL
 local SLOT, KIND = worker_main.SLOT, worker_main.KIND
 local COUNT, FUNCTION = worker_main.COUNT, worker_main.FUNCTION
 local LAST_ID = 0xffffff
-local GRACE = 1 -- seconds between the loss of its item and a worker's end
+
+--- After a terminate, seconds until a worker that does not end is killed.
+local GRACE = 2
 
 local function rethrow(err) error(err, 0) end
 
@@ -78,6 +82,7 @@ end
 ---@param many boolean
 function Crew:use(f, many)
   local ok, code = pcall(codec.encode, f)
+  if error_types.interrupted(not ok and code) then rethrow(code) end
   if not ok then -- it holds objects of the family: it travels with each item
     return { send = f, pending = 0, name = describe(f) }
   end
@@ -104,6 +109,7 @@ local function start_worker(self, index)
     if entry.id then control:put { entry.id, entry.code } end
   end
   self.started = self.started + 1
+  self.cells[index] = 1 -- not retired
   local process = self.Process {
     target = worker_main.main,
     args = { index,
@@ -117,16 +123,18 @@ local function start_worker(self, index)
   self.live = self.live + 1
 end
 
---- One more worker, if there is more to do than there are workers.
+--- One more worker, if there is more to do than there are workers.  Raises
+--- when it cannot be started and there is none.
+---@return boolean started
 local function staff(self)
-  if self.live >= self.size or self.pending <= self.live then return end
-  for index = 1, self.size do
-    if not self.workers[index] then
-      local ok, err = pcall(start_worker, self, index)
-      if not ok and self.live == 0 then rethrow(err) end
-      return
-    end
+  if self.live >= self.size or self.pending <= self.live then return false end
+  local index = 1
+  while self.workers[index] do index = index + 1 end
+  local ok, err = pcall(start_worker, self, index)
+  if not ok and (self.live == 0 or error_types.interrupted(err)) then
+    rethrow(err)
   end
+  return ok
 end
 
 local function new_died(process, item, place)
@@ -159,19 +167,32 @@ local function rename(err, item)
   end))
 end
 
-local function put(self, item)
+local function put(self, item, plain)
   local items, free, entry = self.items, self.free, item.entry
   local slot = free[#free] or #items + 1
   if slot > SLOT then error("too many tasks are queued", 0) end
   local id, payload = entry.id or 0, item.payload
   if id == 0 then payload = { entry.send, payload } end
   local tag = slot | item.kind << KIND | item.n << COUNT | id << FUNCTION
-  local ok, number = pcall(self.put, self.tasks, payload, tag)
+  local ok, number = pcall(self.put, self.tasks, payload, tag, plain)
   if not ok then error(rename(number, item), 0) end
   free[#free] = nil
   items[slot], item.slot, item.number = item, slot, number
   entry.pending = entry.pending + 1
   self.pending = self.pending + 1
+end
+
+--- No more items: the workers end when the queue is empty.
+local function close(self)
+  self.ending, self.end_error = "closed", "the pool is closed"
+  self.tasks:close()
+end
+
+local function close_if_idle(self)
+  if self.closing and not self.ending and self.pending == 0
+    and not next(self.readers) then
+    close(self)
+  end
 end
 
 local function forget(self, item)
@@ -182,7 +203,7 @@ local function forget(self, item)
   item.entry.pending = item.entry.pending - 1
   item.job, item.payload = nil, nil
   if #spare < 1024 then spare[#spare + 1] = item end
-  if self.closing and self.pending == 0 then self:close() end
+  close_if_idle(self)
 end
 
 --- Queue tasks first..first+n-1 of a job.  Raises, with nothing queued, when
@@ -193,15 +214,25 @@ end
 ---@param first integer
 ---@param n integer number of tasks; for CALL: of arguments; MOST at most
 ---@param payload any
----@return table item valid while it is pending
+---@return table? item valid while it is pending; nil: the tasks cannot go
+--- together, submit each alone
 function Crew:submit(job, entry, kind, first, n, payload)
-  if self.broken then rethrow(self.broken) end
+  if self.broken or self.ending then
+    rethrow(self.broken or self.end_error)
+  end
+  if n > crew.MOST then error("too many arguments", 0) end
   local spare = self.spare
   local item = spare[#spare] or {}
   spare[#spare] = nil
   item.job, item.entry, item.kind, item.first = job, entry, kind, first
   item.n, item.payload, item.at = n, payload, 1
-  put(self, item)
+  if n > 1 and kind ~= CALL then
+    local ok, err = pcall(put, self, item, true)
+    if error_types.interrupted(not ok and err) then rethrow(err) end
+    if not ok then return nil end
+  else
+    put(self, item)
+  end
   if self.live < self.size then
     local ok, err = pcall(staff, self)
     if not ok then
@@ -280,6 +311,7 @@ end
 
 --- Break the crew: whatever is pending fails, and all that comes later.
 local function break_crew(self, cause)
+  if self.broken then return end
   self.broken = setmetatable({ cause = cause }, error_types.BrokenPool)
   for _, w in pairs(self.workers) do w.process:terminate() end
   fail_all(self, self.broken)
@@ -300,30 +332,36 @@ local function take_part(self, item, part)
   job:_deliver(place, list, n, failures)
 end
 
---- The item as a whole has failed: its task, or a run that could not be read.
-local function take_failure(self, item, failure)
-  local job, first, n = item.job, item.first, tasks_of(item)
-  local err = as_error(item, first, failure)
-  forget(self, item)
-  job:_fail(first, n, err)
+--- The next n tasks of an item have failed together; 0: all the rest.
+local function take_failure(self, item, n, failure)
+  local job, place = item.job, item.first + item.at - 1
+  local err = as_error(item, place, failure)
+  if n == 0 then n = tasks_of(item) - item.at + 1 end
+  item.at = item.at + n
+  if item.at > tasks_of(item) then forget(self, item) end
+  job:_fail(place, n, err)
+end
+
+--- What this process says of a message that it cannot decode.
+local function undecoded(why)
+  local itself = proc.current_process()
+  return { message = why, traceback = why, process = itself.name,
+    pid = itself.pid }
 end
 
 local function take(self, tag, ok, value)
-  local slot, kind = tag & SLOT, tag >> KIND
+  local slot, kind = tag & SLOT, tag >> KIND & 7
   local item = self.items[slot]
+  if not ok then kind, value = worker_main.FAILURE, undecoded(value) end
   if slot == 0 then
     return break_crew(self, as_error({ entry = { name = "initializer" } },
       nil, value))
   end
   if not item then return end -- the crew was broken or terminated meanwhile
   self.failures = 0
-  if not ok then
-    value = { message = value, traceback = error_types.text(value) }
-    kind = worker_main.FAILURE
-  end
   if kind == worker_main.PART then return take_part(self, item, value) end
   if kind == worker_main.FAILURE then
-    return take_failure(self, item, value)
+    return take_failure(self, item, tag >> COUNT, value)
   end
   local job, first = item.job, item.first
   forget(self, item)
@@ -350,14 +388,15 @@ local function again(self, item, from, to)
   local rest = { job = item.job, entry = item.entry, kind = item.kind,
     first = item.first + from - 1, n = to - from + 1, at = 1,
     payload = slice(item, from, to) }
-  put(self, rest)
+  local ok, err = pcall(put, self, rest)
+  if not ok then rest.job:_fail(rest.first, rest.n, err) end
 end
 
 --- The item's worker died at its task `at`, or before it had begun one.
 local function give_up(self, item, at, process)
   local last = tasks_of(item)
   at = math.max(item.at, math.min(at, last))
-  if not self.ending then
+  if not (self.ending or self.broken or item.job.dropped) then
     again(self, item, item.at, at - 1)
     again(self, item, at + 1, last)
   end
@@ -373,56 +412,59 @@ local function find_number(self, number)
   end
 end
 
---- A worker has ended: its place is free.
-local function bury(self, index)
-  local w = self.workers[index]
-  if not w.process:join(GRACE) then w.process:kill() end -- it has called exec
+--- What the worker held when it died.
+local function bury(self, w, index)
+  local number = self.tasks:_lost(w.process)
+  local item, at = number and find_number(self, number), 1
+  if not item then return end
+  local word = self.cells[index]
+  if word >> 32 == item.slot then at = word & 0xffffffff end
+  give_up(self, item, at, w.process)
+end
+
+local function discharge(self, w, index)
+  w.process:join()
   self.workers[index] = nil
   self.live = self.live - 1
-  self.graves[w.process] = self.cells[index]
-  if w.process.exitcode ~= 0 then
+  if self.cells[index] ~= 0 then -- it has not retired
     self.failures = self.failures + 1
     self.last_death = new_died(w.process)
   end
+  bury(self, w, index)
+  w.process:close()
 end
 
-local function index_of(self, process)
-  for index, w in pairs(self.workers) do
-    if w.process == process then return index end
-  end
+--- New workers for those that have ended.
+local function replace(self)
+  local ok, more
+  repeat ok, more = pcall(staff, self) until not (ok and more)
+  if ok then return end
+  if error_types.interrupted(more) then rethrow(more) end
+  break_crew(self, more) -- nobody is left to do the rest
 end
 
---- What a dead worker held is lost; the queue may know of the death before the
---- process's handle does.
-local function lose(self, number, process)
-  local index = process and index_of(self, process)
-  if index then bury(self, index) end
-  local word = self.graves[process] or 0
-  self.graves[process] = nil
-  local item = find_number(self, number)
-  if not item then return end
-  local at = word >> 32 == item.slot and word & 0xffffffff or 1
-  give_up(self, item, at, process)
+--- A worker that has just been killed still runs for a moment; one that has
+--- become another program runs on, but is none of ours.
+local function has_ended(process)
+  if not proc.gone(process) then return not process:is_alive() end
+  process:kill()
+  return true
 end
 
---- Somebody of the family has died: was it a worker?
+--- Look for workers that have ended; others take their places.
 local function look(self)
-  local lost = self.tasks:_lost()
-  drain(self) -- what they left was sent before they ended
-  for _, entry in ipairs(lost) do lose(self, entry[1], entry[2]) end
+  local dead = {}
   for index, w in pairs(self.workers) do
-    if w.process:_gone() then bury(self, index) end
+    if has_ended(w.process) then dead[index] = w end
   end
-  if self.failures > self.max_restarts and not self.ending then
+  if not next(dead) then return end
+  drain(self) -- what they left was sent before they ended
+  for index, w in pairs(dead) do discharge(self, w, index) end
+  if self.ending or self.broken then return end
+  if self.failures > self.max_restarts then
     return break_crew(self, self.last_death)
   end
-  if not self.ending and not self.broken then
-    while self.live < self.size and self.pending > self.live do
-      local live = self.live
-      staff(self)
-      if self.live == live then break end
-    end
-  end
+  replace(self)
 end
 
 --- Have a callback run inside one of the owner's next calls.
@@ -430,23 +472,33 @@ function Crew:later(call, ...)
   self.todo[#self.todo + 1] = { call, table.pack(...) }
 end
 
-local function run_callbacks(self)
+local function run_callback(self, call, args)
+  local ok, err = xpcall(call, function(err)
+    return error_types.interrupted(err) and err
+      or debug.traceback(error_types.text(err), 2)
+  end, table.unpack(args, 1, args.n))
+  if ok then return end
+  if error_types.interrupted(err) then rethrow(err) end
+  pcall(io.stderr.write, io.stderr,
+    ("%s: a callback raised: %s\n"):format(self.name, err))
+end
+
+--- Run the callbacks that are due.
+---@return boolean were there any?
+function Crew:call_back()
+  if not self.todo[1] then return false end
   while self.todo[1] do
     local entry = table.remove(self.todo, 1)
-    local args = entry[2]
-    local ok, err = xpcall(entry[1], debug.traceback,
-      table.unpack(args, 1, args.n))
-    if not ok then
-      pcall(io.stderr.write, io.stderr,
-        ("%s: a callback raised: %s\n"):format(self.name, err))
-    end
+    run_callback(self, entry[1], entry[2])
   end
+  return true
 end
 
 --- Take in what the workers have left, waiting for it if need be.
 ---@param timeout? number seconds; nil: for ever; 0: only look
 ---@return boolean something has come, or a worker has ended
 function Crew:pump(timeout)
+  if self.todo[1] then return self:call_back() end
   local tag, ok, value, deaths =
     self.get(self.results, timeout, self.deaths)
   if tag then
@@ -457,7 +509,7 @@ function Crew:pump(timeout)
   else
     return false
   end
-  if self.todo[1] then run_callbacks(self) end
+  if self.todo[1] then self:call_back() end
   return true
 end
 
@@ -481,17 +533,19 @@ end
 
 -- The end
 
---- No more items: workers end when the queue is empty.
+--- No more items once nothing is pending and nobody reads a source; a task
+--- whose worker dies goes back.
 function Crew:close()
-  self.ending = self.ending or "closed"
-  self.tasks:close()
+  self.closing = true
+  close_if_idle(self)
 end
 
---- The same once nothing is pending; a task whose worker dies goes back.
-function Crew:close_when_idle()
-  if self.ending or self.closing then return end
-  self.closing = true
-  if self.pending == 0 then self:close() end
+--- An iteration begins, or ends: what it has not read yet is to come.
+---@param reader table
+---@param open true? nil: it ends
+function Crew:reads(reader, open)
+  self.readers[reader] = open
+  close_if_idle(self)
 end
 
 --- End the workers now; pending tasks fail with `err`.
@@ -503,26 +557,27 @@ function Crew:terminate(err, signal)
   for _, w in pairs(self.workers) do -- without descriptors this raises
     w.process[signal or "terminate"](w.process)
   end
-  self.ending = "terminated"
+  self.ending, self.end_error = "terminated", err
   fail_all(self, err)
 end
 
 --- Wait for what is pending, then for the workers to end.
----@param deadline? number
----@return boolean ended
-function Crew:join(deadline)
-  local function left() return deadline and deadline - proc.now() end
-  while self.pending > 0 do
-    if not self:pump(left()) then return false end
-  end
+function Crew:join()
+  self.readers = {}
+  close_if_idle(self)
+  while self.pending > 0 do self:pump() end
+  local deadline = proc.now() + GRACE
+  local forced = self.broken or self.ending == "terminated"
   for index, w in pairs(self.workers) do
-    if not w.process:join(left()) then return false end
+    if forced and not w.process:join(deadline - proc.now()) then
+      w.process:kill()
+    end
+    w.process:join()
     w.process:close()
     self.workers[index] = nil
     self.live = self.live - 1
   end
-  if self.todo[1] then run_callbacks(self) end
-  return true
+  self:call_back()
 end
 
 --- A new crew, without workers yet.
@@ -532,7 +587,8 @@ function crew.new(options)
   local size = options.size
   local tasks, results = queue.JoinableQueue(), queue.SimpleQueue()
   return setmetatable({
-    size = size, Process = options.Process, name = options.name,
+    size = size, name = options.name,
+    Process = options.Process:extend { _bound = true, _quiet = true },
     setup = { initializer = options.initializer,
       initargs = options.initargs, quota = options.quota },
     max_restarts = options.max_restarts or 10,
@@ -540,7 +596,7 @@ function crew.new(options)
     cells = cell.RawArray("Q", size),
     owner = proc.current_process().pid, deaths = 0,
     workers = {}, live = 0, started = 0, failures = 0, todo = {},
-    graves = setmetatable({}, { __mode = "k" }), -- the cells of the dead
+    readers = setmetatable({}, { __mode = "k" }),
     items = {}, free = {}, spare = {}, pending = 0,
     functions = {}, nfunctions = 0, last_id = 0, uses = 0,
   }, Crew)

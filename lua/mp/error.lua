@@ -10,6 +10,13 @@ function error_types.text(value)
   return ("(error object is a %s value)"):format(type(value))
 end
 
+--- Is it what Ctrl-C raises?  Who keeps errors from going on lets it pass.
+---@param err any
+---@return boolean
+function error_types.interrupted(err)
+  return type(err) == "string" and err:find("interrupted!$") ~= nil
+end
+
 --- An error that another process raised.
 ---@class mp.RemoteError
 ---@field message any the original error value

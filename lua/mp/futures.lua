@@ -68,7 +68,9 @@ end
 function Future:cancel()
   if self._cancelled then return true end
   if self:done() then return false end
-  return self.crew:revoke_item(self.item)
+  local cancelled = self.crew:revoke_item(self.item)
+  self.crew:call_back()
+  return cancelled
 end
 
 ---@return boolean
@@ -86,7 +88,7 @@ function Future:add_done_callback(callback)
   end
   if self.ready_now then
     self.crew:later(callback, self)
-    self.crew:pump(0)
+    self.crew:call_back()
     return
   end
   self.watchers = self.watchers or {}
@@ -160,11 +162,16 @@ function Executor.__reduce()
   error("an executor belongs to the process that made it; make one there", 0)
 end
 
-local function running(self, what)
+local function owned(self, what)
   local crew = self._crew
   if crew.owner ~= proc.current_process().pid then
-    error(what .. ": the executor belongs to the process that made it", 3)
+    error(what .. ": the executor belongs to the process that made it", 4)
   end
+  return crew
+end
+
+local function running(self, what)
+  local crew = owned(self, what)
   if crew.broken then error(crew.broken, 0) end
   if crew.closing or crew.ending then
     error(what .. ": the executor was shut down", 3)
@@ -181,7 +188,7 @@ function Executor:submit(f, ...)
     error("submit: a function was expected, not a " .. type(f), 2)
   end
   local crew = running(self, "submit")
-  local future = job.new(Future, crew, 1)
+  local future = job.new(Future, self, 1)
   future.entry = crew:use(f, false)
   future.callback = watch(future)
   future.error_callback = future.callback
@@ -209,7 +216,8 @@ function Executor:map(f, source, opts)
     error("map: a function was expected, not a " .. type(f), 2)
   end
   options.check("map", opts, MAP_OPTIONS)
-  return batch.iterate(running(self, "map"), f, source, {
+  running(self, "map")
+  return batch.iterate(self, f, source, {
     chunksize = opts.chunksize, buffersize = opts.buffersize,
     deadline = job.deadline("map", opts.timeout),
   }, true)
@@ -224,20 +232,25 @@ local SHUTDOWN_OPTIONS = { wait = "boolean", cancel_futures = "boolean" }
 function Executor:shutdown(o)
   o = o or {}
   options.check("shutdown", o, SHUTDOWN_OPTIONS)
-  local crew = self._crew
+  local crew = owned(self, "shutdown")
   if o.cancel_futures then crew:revoke() end
-  crew:close_when_idle()
+  crew:close()
+  crew:call_back()
   if o.wait ~= false then crew:join() end
 end
 
 --- End the workers at once by SIGTERM; what is pending fails.
 function Executor:terminate_workers()
-  self._crew:terminate("the workers were terminated")
+  local crew = owned(self, "terminate_workers")
+  crew:terminate("the workers were terminated")
+  crew:call_back()
 end
 
 --- End the workers at once by SIGKILL; what is pending fails.
 function Executor:kill_workers()
-  self._crew:terminate("the workers were killed", "kill")
+  local crew = owned(self, "kill_workers")
+  crew:terminate("the workers were killed", "kill")
+  crew:call_back()
 end
 
 function Executor:__close(err)
@@ -275,13 +288,17 @@ local function check_list(what, list)
   end
 end
 
---- One future of each executor.
+local function filenos_of(item) return item.crew:filenos() end
+local function pump_now(item) return item.crew:pump(0) end
+
+--- The executors of futures, for mp.wait: ready when something has come.
 local function crews_of(list)
   local seen, some = {}, {}
   for _, future in ipairs(list) do
     if not seen[future.crew] then
       seen[future.crew] = true
-      some[#some + 1] = future
+      some[#some + 1] = { crew = future.crew, _filenos = filenos_of,
+        _ready = pump_now }
     end
   end
   return some
@@ -290,10 +307,14 @@ end
 --- Take in what the executors have, or wait for it.
 local function take_in(some, left)
   if #some == 1 then return some[1].crew:pump(left) end
+  for _, item in ipairs(some) do
+    if item.crew:call_back() then return end
+  end
   wait.wait(some, left)
 end
 
---- The futures that are over, in the order in which that came.
+--- The futures that are over, in the order in which that came; and what notes
+--- it.
 local function track(list)
   local over = { failed = false }
   local function note(future)
@@ -309,7 +330,13 @@ local function track(list)
       table.insert(future.watchers, note)
     end
   end
-  return over
+  return over, note
+end
+
+local function forget(future, note)
+  for i, watcher in ipairs(future.watchers) do
+    if watcher == note then return table.remove(future.watchers, i) end
+  end
 end
 
 local ENOUGH = {
@@ -336,8 +363,11 @@ function futures.wait(list, o)
       .. "FIRST_EXCEPTION", 2)
   end
   local deadline = job.deadline("wait", o.timeout)
-  local over, some, n = track(list), crews_of(list), #list
-  for _, future in ipairs(some) do future:done() end
+  local over, note = track(list)
+  local some, n = crews_of(list), #list
+  for _, item in ipairs(some) do
+    while item.crew:pump(0) do end
+  end
   while not enough(over, n) do
     local left = job.left(deadline)
     if left and left <= 0 then break end
@@ -345,6 +375,7 @@ function futures.wait(list, o)
   end
   local done, pending = {}, {}
   for _, future in ipairs(list) do
+    if not future.ready_now then forget(future, note) end
     table.insert(future.ready_now and done or pending, future)
   end
   return done, pending

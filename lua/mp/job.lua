@@ -27,19 +27,20 @@ end
 
 --- A job of n tasks (nil: not known yet).
 ---@param class table
----@param crew table
+---@param pool table with a crew; it is kept while there is something to do
 ---@param n? integer
 ---@param opts? table callback, error_callback
-function job.new(class, crew, n, opts)
+function job.new(class, pool, n, opts)
   return setmetatable({
-    crew = crew, n = n, left = n, finished = 0, failed = 0, results = {},
+    crew = pool._crew, pool = pool,
+    n = n, left = n, finished = 0, failed = 0, results = {},
     callback = opts and opts.callback,
     error_callback = opts and opts.error_callback,
   }, class)
 end
 
 local function finish(self)
-  self.ready_now = true
+  self.ready_now, self.pool = true, nil
   local call = self.callback
   if self.err ~= nil then call = self.error_callback end
   if call then self.crew:later(call, self:_outcome()) end
@@ -109,6 +110,7 @@ end
 ---@return boolean
 function job.await(self, deadline)
   local crew = self.crew
+  crew:call_back()
   while not self.ready_now do
     local left = job.left(deadline)
     if left and left <= 0 then
@@ -155,6 +157,7 @@ end
 ---@return boolean
 function Job:ready()
   owned(self)
+  self.crew:call_back()
   while not self.ready_now and self.crew:pump(0) do end
   return self.ready_now or false
 end

@@ -104,11 +104,16 @@ function Pool.__reduce()
   error("a Pool belongs to the process that made it; make one there", 0)
 end
 
-local function running(self, what)
+local function owned(self, what)
   local crew = self._crew
   if crew.owner ~= proc.current_process().pid then
-    error(what .. ": the pool belongs to the process that made it", 3)
+    error(what .. ": the pool belongs to the process that made it", 4)
   end
+  return crew
+end
+
+local function running(self, what)
+  local crew = owned(self, what)
   if crew.broken then error(crew.broken, 0) end
   if crew.closing or crew.ending then
     error(what .. ": the pool is " .. (crew.ending or "closed"), 3)
@@ -129,8 +134,8 @@ local function check_call(what, f, args)
   end
 end
 
-local function call(crew, class, f, args, opts)
-  local self = job.new(class, crew, 1, opts)
+local function call(pool_, crew, f, args, opts)
+  local self = job.new(job.Call, pool_, 1, opts)
   self.entry = crew:use(f, false)
   args = args or {}
   batch.submit(self, crews.CALL, 1, args.n or #args, args)
@@ -144,7 +149,7 @@ end
 function Pool:apply(f, args)
   check_call("apply", f, args)
   local crew = running(self, "apply")
-  return call(crew, job.Call, f, args):get()
+  return call(self, crew, f, args):get()
 end
 
 --- The same without waiting.
@@ -156,7 +161,7 @@ end
 function Pool:apply_async(f, args, opts)
   check_call("apply_async", f, args)
   options.check("apply_async", opts or {}, CALL_OPTIONS)
-  return call(running(self, "apply_async"), job.Call, f, args, opts)
+  return call(self, running(self, "apply_async"), f, args, opts)
 end
 
 -- Lists
@@ -165,34 +170,39 @@ local MAP_OPTIONS = {
   chunksize = true, callback = true, error_callback = true, progress = true,
   timeout = true,
 }
+local ASYNC_OPTIONS = {
+  chunksize = true, callback = true, error_callback = true,
+}
 
-local function check_map(what, f, list, opts)
+local function check_map(what, f, list, opts, valid)
   if not options.callable(f) then
     error(("%s: a function was expected, not a %s"):format(what, type(f)), 3)
   end
   if type(list) ~= "table" then
     error(("%s: a list was expected, not a %s"):format(what, type(list)), 3)
   end
-  options.check(what, opts, MAP_OPTIONS, 3)
+  options.check(what, opts, valid, 4)
   if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
 end
 
-local function start_map(self, what, kind, f, list, opts)
+local function start_map(self, what, kind, f, list, opts, valid)
   opts = opts or {}
-  check_map(what, f, list, opts)
+  check_map(what, f, list, opts, valid)
   local crew = running(self, what)
   local n = list.n or #list
-  local map = job.new(job.Job, crew, n, opts)
+  local map = job.new(job.Job, self, n, opts)
   map.entry = crew:use(f, n > 1)
   if n == 0 then job.finish(map) end
   return map, batch.of_list(map, kind, list, n, opts.chunksize)
 end
 
 local function map(self, what, kind, f, list, opts)
-  local result, feed = start_map(self, what, kind, f, list, opts)
+  local result, feed = start_map(self, what, kind, f, list, opts, MAP_OPTIONS)
   opts = opts or {}
   local deadline = job.deadline(what, opts.timeout)
+  self._crew:reads(result, true)
   local ok, err = pcall(batch.run, result, feed, deadline, opts.progress)
+  self._crew:reads(result, nil)
   if not ok then
     batch.drop(result)
     error(err, 0)
@@ -205,7 +215,8 @@ local function map(self, what, kind, f, list, opts)
 end
 
 local function map_async(self, what, kind, f, list, opts)
-  local result, feed = start_map(self, what, kind, f, list, opts)
+  local result, feed = start_map(self, what, kind, f, list, opts,
+    ASYNC_OPTIONS)
   local ok, err = pcall(feed, math.huge)
   if not ok then
     batch.drop(result)
@@ -215,10 +226,12 @@ local function map_async(self, what, kind, f, list, opts)
 end
 
 --- f of each element, in order.  Waits for all of them; then raises the error
---- of the first that failed.
+--- of the first that failed.  A worker that dies costs the task it was at;
+--- others of its chunk whose results it had not sent yet run once more.
 ---@param f function
 ---@param list any[] with holes if it has a field n
----@param opts? {chunksize: integer, progress: boolean|string, timeout: number}
+---@param opts? {chunksize: integer, progress: boolean|string, timeout: number,
+--- callback: function, error_callback: function}
 ---@return any[] results, with a field n; nil, "timeout"
 function Pool:map(f, list, opts)
   return map(self, "map", crews.RUN, f, list, opts)
@@ -267,12 +280,14 @@ local function imap(self, what, f, source, opts)
   end
   options.check(what, opts, IMAP_OPTIONS, 2)
   if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
-  return batch.iterate(running(self, what), f, source, opts,
-    what == "imap")
+  running(self, what)
+  return batch.iterate(self, f, source, opts, what == "imap")
 end
 
 --- An iterator of index and result, in order.  The input is read as it is
---- needed; leaving the loop cancels what has not started.
+--- needed; leaving the loop cancels what has not started.  It raises the error
+--- of a task in its turn and can be called again; an error of the source ends
+--- it.
 ---@param f function
 ---@param source any[]|fun(): any a list, or an iterator that ends with nil
 ---@param opts? {chunksize: integer, progress: boolean|string, timeout: number}
@@ -294,17 +309,20 @@ end
 
 --- No more tasks; the workers end when those there are have been done.
 function Pool:close()
-  self._crew:close_when_idle()
+  owned(self, "close"):close()
 end
 
 --- End the workers at once; what is pending fails.
 function Pool:terminate()
-  self._crew:terminate("the pool was terminated")
+  local crew = owned(self, "terminate")
+  crew:terminate("the pool was terminated")
+  crew:call_back()
 end
 
---- Wait for the workers to end, after close or terminate.
+--- Wait for the workers to end, after close or terminate.  An imap that has not
+--- read all of its source reads no more.
 function Pool:join()
-  local crew = self._crew
+  local crew = owned(self, "join")
   if not (crew.closing or crew.ending or crew.broken) then
     error("join: the pool still runs; close or terminate it first", 2)
   end

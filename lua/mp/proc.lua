@@ -10,6 +10,7 @@ local proc = {
   process_cpu_count = core.cpu_usable,
   single_threaded = core.single_threaded,
   now = core.now,
+  gone = core.proc_gone,
   executable = nil, -- see context.set_executable
   log = nil, -- mp.log, once something is logged
   preload = {}, -- see context.set_forkserver_preload
@@ -125,7 +126,7 @@ local function construct(class, first, ...)
   end
   life.begin()
   if daemon == nil then daemon = core.proc_daemon(proc.current_process()) end
-  local self = core.proc_new(name, daemon)
+  local self = core.proc_new(name, daemon, class._quiet)
   core.proc_assign(self, class, nil, target, args)
   return self
 end
@@ -302,9 +303,6 @@ end
 
 ---@return boolean
 Process.is_alive = core.proc_alive
-
---- For crews: has it left the family, by its death or by exec?
-Process._gone = core.proc_gone
 
 local SIGINT, SIGKILL, SIGTERM = 2, 9, 15
 

@@ -5,7 +5,7 @@
 --   bits of an item's tag            of a reply's
 --   0..19   the item's slot          the same; 0: the initializer failed
 --   20..22  ONE, RUN, CALL, STAR     VALUE, FAILURE, RESULTS, PART
---   23..38  how many tasks (CALL: arguments)
+--   23..38  how many tasks (CALL: arguments)  of PART: how many results
 --   39..62  the function's id; 0: the payload is {function, payload}
 --
 -- A function with an id was sent to each worker's own control queue; one
@@ -112,26 +112,30 @@ local function run_call(self, slot, f, args, n)
   reply(self, slot, RESULTS, results)
 end
 
---- One of the results of a part cannot be sent: send each alone.
+--- One of the results of a part cannot be sent, or runs code when it is packed
+--- or unpacked, which may fail and is to cost no other: send each alone.
 local function send_each(self, slot, part)
   local first, list, n, failures = table.unpack(part, 1, 4)
+  local tag = PART | slot | 1 << worker.COUNT
   for i = 1, n do
     local failure = failures and failures[i]
     local one = { first + i - 1, { list[i] }, 1, failure and { failure } }
-    local ok, why = pcall(self.put, self.results, one, PART | slot)
+    self.cells[self.index] = slot << 32 | one[1]
+    local ok, why = pcall(self.put, self.results, one, tag)
     if not ok then
       if failure then
         failure.message = error_types.text(failure.message)
       end
       one[2] = {}
       one[4] = { failure or as_failure(unsent(why, "value%[2%]%[1%]")) }
-      self.put(self.results, one, PART | slot)
+      self.put(self.results, one, tag)
     end
   end
 end
 
 local function send_part(self, slot, part)
-  if not pcall(self.put, self.results, part, PART | slot) then
+  local tag = PART | slot | part[3] << worker.COUNT
+  if not pcall(self.put, self.results, part, tag, true) then
     send_each(self, slot, part)
   end
 end
@@ -199,6 +203,7 @@ function Worker:work(quota)
     left = left - ((kind == ONE or kind == CALL) and 1
       or tag >> worker.COUNT & 0xffff)
   until left <= 0
+  cells[index] = 0 -- retired
 end
 
 --- The main function of a worker process.

@@ -30,6 +30,7 @@ struct lmp_packer {
 enum {
   LMP_NOREFS = 1, /* refuse mp objects (mp.encode) */
   LMP_TAGGED = 2, /* leave LMP_TAG_LEN bytes free at the start of iov[0] */
+  LMP_PLAIN = 4   /* refuse what has a __reduce */
 };
 #define LMP_TAG_LEN 8
 

@@ -13,10 +13,11 @@ static struct lmp_box *check(lua_State *L) {
   return lmp_box_check(L, 1, MP_TYPE_PROC);
 }
 
-/* core.proc_new(name | nil, daemon) -> Process */
+/* core.proc_new(name | nil, daemon, quiet) -> Process */
 static int lmp_proc_new(lua_State *L) {
   const char *name = luaL_optstring(L, 1, NULL);
-  unsigned flags = lua_toboolean(L, 2) ? MP_PROC_DAEMON : 0;
+  unsigned daemon = lua_toboolean(L, 2) ? MP_PROC_DAEMON : 0;
+  unsigned flags = lua_toboolean(L, 3) ? MP_PROC_QUIET | daemon : daemon;
   struct lmp_box *b = lmp_box_new(L, MP_TYPE_PROC);
   int rc = mp_proc_open(&b->held, name, flags);
 
@@ -176,13 +177,14 @@ static int lmp_proc_method(lua_State *L) {
   return 1;
 }
 
-static int lmp_proc_gone(lua_State *L) {
-  lua_pushboolean(L, mp_proc_gone(check(L)->held));
+static int lmp_proc_alive(lua_State *L) {
+  lua_pushboolean(L, mp_proc_alive(check(L)->held));
   return 1;
 }
 
-static int lmp_proc_alive(lua_State *L) {
-  lua_pushboolean(L, mp_proc_alive(check(L)->held));
+/* core.proc_gone(p): has it left the family? */
+static int lmp_proc_gone(lua_State *L) {
+  lua_pushboolean(L, mp_proc_gone(check(L)->held));
   return 1;
 }
 

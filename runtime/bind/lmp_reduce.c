@@ -43,6 +43,8 @@ int lmp__open_reduce(struct lmp_enc *e) {
   lua_State *L = e->L;
   struct lmp_frame *f;
 
+  if (e->flags & LMP_PLAIN)
+    lmp__refuse(e, "what has a __reduce");
   if (!e->anchors) {
     e->anchors = 1;
     return LMP_AGAIN;

@@ -20,17 +20,20 @@ static struct lmp_box *check_any(lua_State *L) {
       L, 1, b && b->kind == MP_TYPE_SIMPLE ? MP_TYPE_SIMPLE : MP_TYPE_JOINABLE);
 }
 
-/* queue:_put(value, tag) -> the item's number in this queue | false, "closed"
- */
+/* queue:_put(value, tag [, plain]) -> the item's number in this queue |
+ * false, "closed"
+ *
+ * With `plain`, raises before any __reduce is called. */
 static int lmp_task_put(lua_State *L) {
   struct lmp_box *b = check_any(L);
   uint64_t tag = (uint64_t)luaL_checkinteger(L, 3);
+  unsigned flags = LMP_TAGGED | (lua_toboolean(L, 4) ? LMP_PLAIN : 0);
   struct lmp_packer *p;
   uint32_t number;
   int rc;
 
   lua_settop(L, 2);
-  p = lmp_pack(L, 2, LMP_TAGGED, "value");
+  p = lmp_pack(L, 2, flags, "value");
   memcpy((void *)(uintptr_t)p->out.iov[0].base, &tag, sizeof tag);
   do
     rc = mp_queue_put(b->held, &p->out, MP_FOREVER, &number);
@@ -99,28 +102,16 @@ static int lmp_task_get(lua_State *L) {
   return 4;
 }
 
-/* queue:_lost() -> list of {number, process} of the items that consumers had
- * taken last and not finished when they died; each is told once.  process is
- * false when nobody has held it since. */
+/* queue:_lost(process) -> the number of the item that it had taken last and
+ * not finished when it died, told once | nothing */
 static int lmp_task_lost(lua_State *L) {
   struct lmp_box *b = check(L);
-  lua_Integer n = 0;
+  struct lmp_box *p = lmp_box_check(L, 2, MP_TYPE_PROC);
   uint32_t number;
-  mp_ref who;
 
-  lua_newtable(L);
-  while (mp_queue_lost(b->held, &number, &who)) {
-    lua_createtable(L, 2, 0);
-    lua_pushinteger(L, number);
-    lua_rawseti(L, -2, 1);
-    if (who == MP_REF_EMPTY)
-      lua_pushboolean(L, 0);
-    else
-      lmp_box_push(L, who);
-    mp_ref_close(&who);
-    lua_rawseti(L, -2, 2);
-    lua_rawseti(L, -2, ++n);
-  }
+  if (!mp_queue_lost(b->held, p->held, &number))
+    return 0;
+  lua_pushinteger(L, number);
   return 1;
 }
 

@@ -65,6 +65,7 @@ struct mp__head {
   uint32_t deaths;   /* futex: counts sweeps; anyone after a sweep */
   uint32_t napping;  /* members asleep on `deaths` or on a life; themselves.
                         Too high after one of them was killed */
+  uint64_t verified; /* when somebody last asked the kernel for all; anyone */
   uint64_t njournal; /* words of a committed transaction still to write */
   uint64_t journal[2 * MP__TXN_MAX];
 

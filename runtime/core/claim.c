@@ -204,10 +204,12 @@ static void write_off(struct mp__fifo *f, struct row *r) {
   MP_FAULT("claim.lost");
 }
 
-static struct row *lost_row(const struct mp__fifo *f) {
+/* Of that seat, 0: of any. */
+static struct row *lost_row(const struct mp__fifo *f, uint64_t seat) {
   for
     EACH_ROW(f, r)
-  if (r->owner && held(mp__load64_rlx(&r->word)) && is_gone(r))
+  if (r->owner && (!seat || r->seat == seat) &&
+      held(mp__load64_rlx(&r->word)) && is_gone(r))
     return r;
   return NULL;
 }
@@ -215,7 +217,7 @@ static struct row *lost_row(const struct mp__fifo *f) {
 static void write_all_off(struct mp__fifo *f) {
   struct row *r;
 
-  while ((r = lost_row(f)) != NULL)
+  while ((r = lost_row(f, 0)) != NULL)
     write_off(f, r);
 }
 
@@ -255,16 +257,14 @@ int mp_queue_done(mp_ref queue) {
   return rc;
 }
 
-int mp_queue_lost(mp_ref queue, uint32_t *number, mp_ref *who) {
+int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number) {
   struct mp__fifo *f = fifo_of(queue);
   struct row *r;
 
-  *who = MP_REF_EMPTY;
   mp__claim_lock(f);
-  r = lost_row(f);
+  r = lost_row(f, MP_REF_ID(consumer));
   if (r) {
     *number = (uint32_t)r->word;
-    (void)mp_ref_adopt(r->seat, r->owner, who);
     write_off(f, r);
     mp__store64_rel(&f->told, f->lost);
     mp__store64_rel(&f->excused, f->lost);

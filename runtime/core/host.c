@@ -43,10 +43,14 @@ int mp_authkey(unsigned char key[32]) {
 /* For a worker: Ctrl-C reaches the whole group, and its owner sees to it. */
 void mp_ignore_interrupt(void) {
   struct sigaction sa;
+  sigset_t set;
 
   memset(&sa, 0, sizeof sa);
   sa.sa_handler = SIG_IGN;
   (void)sigaction(SIGINT, &sa, NULL);
+  (void)sigemptyset(&set);
+  (void)sigaddset(&set, SIGINT);
+  (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 int mp_terminal_width(void) {

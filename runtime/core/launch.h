@@ -4,7 +4,18 @@
 
 #include "family.h"
 
+#include <signal.h>
+
 enum { MP__PROC_HIDDEN = 0x2000 }; /* a fork server: no child to be seen */
+
+/* Around the making of a child: one that is to be quiet must not find a moment
+ * in which Ctrl-C reaches what it has of its parent's, or an interpreter's. */
+struct mp__hush {
+  sigset_t before;
+  int hushed;
+};
+void mp__hush(struct mp__hush *h, const struct mp__slot *s);
+void mp__unhush(struct mp__hush *h); /* in the parent */
 
 /* start.c: the part that all methods share */
 int mp__start_prepare(struct mp__slot *s, enum mp_method method);

@@ -313,10 +313,10 @@ int mp_queue_done(mp_ref queue);
 /* 0 when nothing is unfinished; 1 when it is so because items were lost (told
  * by one join, and by all that waited then); -MP_ETIMEOUT, -EINTR. */
 int mp_queue_join(mp_ref queue, int64_t deadline);
-/* Take one consumer's lost items off the books: 1, the number of the last item
- * that it took, and who it was (held; empty when even its record is gone); 0
- * when there is none.  What is told here no join finds. */
-int mp_queue_lost(mp_ref queue, uint32_t *number, mp_ref *who);
+/* Take the lost items of one process off the books (MP_REF_EMPTY: of any): 1
+ * and the number of the last item that it took, 0 when there is none.  What is
+ * told here no join finds. */
+int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number);
 
 /* map.c -- owns the mapping of a named block: where it lies here
  *
@@ -443,7 +443,10 @@ int mp_cell_lock(mp_ref cell, mp_ref *lock);
 
 /* proc.c, end.c -- own processes as values: record; status, signals, waiting */
 
-enum { MP_PROC_DAEMON = 1 };
+enum {
+  MP_PROC_DAEMON = 1,
+  MP_PROC_QUIET = 2 /* Ctrl-C is blocked until it calls mp_ignore_interrupt */
+};
 enum mp_method { MP_FORK, MP_SPAWN, MP_FORKSERVER, MP_THREAD };
 enum mp_state { MP_NEW, MP_STARTING, MP_RUNNING, MP_ENDED };
 
@@ -531,7 +534,7 @@ int mp_chdir(const char *path);
 int mp_program(char *to, size_t cap);
 /* 1 when the file can be executed */
 int mp_is_program(const char *path);
-/* The whole process no longer hears Ctrl-C. */
+/* The whole process no longer hears Ctrl-C, also if it was blocked. */
 void mp_ignore_interrupt(void);
 /* Columns of the terminal that stderr is, 0: it is none. */
 int mp_terminal_width(void);

@@ -2,7 +2,7 @@
  *
  * First on the word alone, then on the lives of the others, too: who wakes by
  * a death sweeps.  A sleeper that is killed instead of sweeping delays the
- * rest to their next look (NAP_NS); nothing is lost.
+ * rest to their next look (NAP_NS, IDLE_NAP_NS); nothing is lost.
  */
 #include "mp.h"
 
@@ -14,6 +14,8 @@
 
 #define FIRST_NAP_NS 20000000 /* before one looks for deaths at all */
 #define NAP_NS 500000000
+#define IDLE_NAPS 4 /* after so many of these it is an idle one, and sleeps */
+#define IDLE_NAP_NS 2000000000
 #define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
 
 void mp__count_in(uint32_t *count) {
@@ -81,29 +83,45 @@ static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
   return rc;
 }
 
+/* How many naps of this thread in a row nothing has ended: a wait that its
+ * caller resumes after -EINTR goes on where it was. */
+static _Thread_local unsigned idle;
+
+static int64_t nap_ns(void) {
+  if (idle < IDLE_NAPS || mp__load64_rlx(&MP__HEAD->nslots) + 2 > MP__WAITV_MAX)
+    return NAP_NS;
+  return IDLE_NAP_NS;
+}
+
 int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
             int64_t deadline) {
+  int first = nap->naps++ == 0 && idle == 0;
   int64_t now = mp_now();
   int64_t until;
   int rc;
 
   if (now >= deadline)
     return -MP_ETIMEOUT;
-  if (nap->naps++ == 0) {
+  if (first) {
     until = earlier(deadline, now + FIRST_NAP_NS);
     rc = mp__futex_wait(word, val, until);
   } else {
     follow_parent();
     if (mp__scan_at(now))
       return 0;
-    until = earlier(deadline, now + NAP_NS);
+    until = earlier(deadline, now + nap_ns());
     rc = nap_with_family(word, val, until);
     if (rc == -ENOSYS)
       rc = mp__futex_wait(word, val, earlier(until, now + BLIND_NAP_NS));
   }
-  if (rc != -MP_ETIMEOUT || until == deadline)
+  if (rc != -MP_ETIMEOUT || until == deadline) {
+    idle = 0;
     return rc;
+  }
+  if (first)
+    return 0;
   /* A signal that came just before the nap has woken nobody: let the caller
    * look, as if it had. */
-  return nap->naps > 1 ? -EINTR : 0;
+  idle++;
+  return -EINTR;
 }

@@ -47,7 +47,7 @@ int mp_proc_open(mp_ref *held, const char *name, unsigned flags) {
   else
     (void)snprintf(s->name, sizeof s->name, "Process-%s", s->ident);
   s->parent_name = MP__SLOT_REF(me);
-  mp__set(&t, &s->flags, flags & MP_PROC_DAEMON);
+  mp__set(&t, &s->flags, flags & (MP_PROC_DAEMON | MP_PROC_QUIET));
   mp__set(&t, &s->obj.refs[0], 1);
   mp__end(&t);
   return 0;

@@ -66,7 +66,7 @@ static int launch(const char *const *argv) {
   s = mp__at(MP_REF_ID(server.proc));
   mp__me()->nchild--; /* no name of a process is used up */
   mp__begin(&t);
-  mp__set(&t, &s->flags, s->flags | MP__PROC_HIDDEN);
+  mp__set(&t, &s->flags, s->flags | MP__PROC_HIDDEN | MP_PROC_QUIET);
   mp__end(&t);
   rc = mp__spawn(s, argv, pair[1]);
   if (rc < 0)
@@ -153,22 +153,19 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
 
 static int fork_one(const struct request *q, void **robust) {
   struct mp__slot *s = mp__at(q->slot);
+  struct mp__hush hush;
+  int rc;
 
   if (s->gen != q->gen || mp__load32_acq(&s->pid) != 0)
     return -ESRCH;
   *robust = mp__robust_head();
-  return mp__sys_clone(CLONE_PARENT, &s->pid);
+  mp__hush(&hush, s);
+  rc = mp__sys_clone(CLONE_PARENT, &s->pid);
+  if (rc != 0)
+    mp__unhush(&hush);
+  return rc;
 }
 
-/* Ctrl-C is for the others; what the interpreter does about it, its children
- * shall do again. */
-static void ignore_interrupt(struct sigaction *before) {
-  struct sigaction sa;
-
-  memset(&sa, 0, sizeof sa);
-  sa.sa_handler = SIG_IGN;
-  (void)sigaction(SIGINT, &sa, before);
-}
 
 int mp_serve(void) {
   struct sigaction before;
@@ -177,7 +174,10 @@ int mp_serve(void) {
   int64_t n;
   int32_t rc;
 
-  ignore_interrupt(&before);
+  /* Ctrl-C is for the others; what the interpreter does about it, its children
+   * shall do again. */
+  (void)sigaction(SIGINT, NULL, &before);
+  mp_ignore_interrupt();
   for (;;) {
     n = mp__sys_read(serving_sock, &q, sizeof q);
     if (n != sizeof q)

@@ -52,17 +52,19 @@ static void close_on_exec(void) {
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static void default_signals(void) {
+static void default_signals(const struct mp__slot *s) {
   struct sigaction dfl;
-  sigset_t none;
+  sigset_t set;
   int sig;
 
   memset(&dfl, 0, sizeof dfl);
   dfl.sa_handler = SIG_DFL;
   for (sig = 1; sig < 65; sig++)
     (void)sigaction(sig, &dfl, NULL);
-  (void)sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, NULL);
+  (void)sigemptyset(&set);
+  if (s->flags & MP_PROC_QUIET)
+    (void)sigaddset(&set, SIGINT);
+  (void)sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
 /* Its value is the exit code: it must not call what never returns, for the
@@ -74,7 +76,7 @@ static int child(void *arg) {
 
   if (mp__start_tie(p->slot) < 0)
     return 1;
-  default_signals();
+  default_signals(p->slot);
   close_on_exec();
   for (i = 0; i < 4; i++)
     if (p->fd[i] >= 0 && mp__sys_inherit(p->fd[i]) < 0)

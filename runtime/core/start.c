@@ -129,6 +129,22 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   mp__sys_null_stdin();
 }
 
+void mp__hush(struct mp__hush *h, const struct mp__slot *s) {
+  sigset_t set;
+
+  h->hushed = (s->flags & MP_PROC_QUIET) != 0;
+  if (!h->hushed)
+    return;
+  (void)sigemptyset(&set);
+  (void)sigaddset(&set, SIGINT);
+  (void)pthread_sigmask(SIG_BLOCK, &set, &h->before);
+}
+
+void mp__unhush(struct mp__hush *h) {
+  if (h->hushed)
+    (void)pthread_sigmask(SIG_SETMASK, &h->before, NULL);
+}
+
 int mp_single_threaded(void) {
   return mp__sys_threads() == 1;
 }
@@ -138,9 +154,11 @@ int mp_proc_fork(mp_ref p) {
   void *robust = mp__robust_head();
   int quiet = 1; /* no exit signal: nobody else can wait for it */
   int rc = mp__start_prepare(s, MP_FORK);
+  struct mp__hush hush;
 
   if (rc < 0)
     return rc;
+  mp__hush(&hush, s);
   mp__sys_flush(); /* or the child would write it once more */
   /* With other threads the C library must bring its own locks through. */
   rc = mp_single_threaded() ? mp__sys_clone(0, &s->pid) : -ENOSYS;
@@ -152,6 +170,8 @@ int mp_proc_fork(mp_ref p) {
     else
       mp__store32_rel(&s->pid, (uint32_t)(rc ? rc : mp__sys_getpid()));
   }
+  if (rc != 0)
+    mp__unhush(&hush);
   if (rc < 0) {
     mp__start_undo(s);
     return rc;

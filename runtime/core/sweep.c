@@ -154,14 +154,12 @@ void mp__sweep(struct mp__slot *s) {
   mp__collect();
 }
 
-/* Now and then the kernel's word on everybody. */
+/* Now and then the kernel's word on everybody; one asks for all. */
 static int time_to_verify(int64_t now) {
-  static int64_t last; /* who writes it last does not matter */
+  uint64_t last = mp__load64_rlx(&MP__HEAD->verified);
 
-  if (now - __atomic_load_n(&last, __ATOMIC_RELAXED) < VERIFY_NS)
-    return 0;
-  __atomic_store_n(&last, now, __ATOMIC_RELAXED);
-  return 1;
+  return (uint64_t)now - last >= VERIFY_NS &&
+         mp__cas64_seq(&MP__HEAD->verified, &last, (uint64_t)now);
 }
 
 static int scan(int verify) {

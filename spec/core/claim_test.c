@@ -1,14 +1,6 @@
 /* claim_test.c -- joinable queues: what is finished, and what is lost. */
 #include "crew.h"
 
-static int queue_lost(mp_ref queue, uint32_t *number) {
-  mp_ref who;
-  int rc = mp_queue_lost(queue, number, &who);
-
-  mp_ref_close(&who);
-  return rc;
-}
-
 static mp_ref q; /* the queue of the test */
 static mp_ref gate;
 
@@ -232,7 +224,7 @@ TEST(rows_for_many_and_for_those_after_them) {
       rows = ((struct mp__fifo *)mp__at(MP_REF_ID(q)))->rows;
     CHECK_EQ(((struct mp__fifo *)mp__at(MP_REF_ID(q)))->rows, rows);
     kill_all(&crew);
-    for (n = 0; queue_lost(q, &number); n++)
+    for (n = 0; mp_queue_lost(q, MP_REF_EMPTY, &number); n++)
       CHECK(number > (uint32_t)round * CREW_MAX &&
             number <= (uint32_t)(round + 1) * CREW_MAX);
     CHECK_EQ(n, CREW_MAX);
@@ -268,14 +260,14 @@ TEST(a_claim_without_the_item_is_none) {
   crew_start(&crew, die_in_get, NULL);
   CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
   CHECK_EQ(get_one(in_ms(2000)), 'x');
-  CHECK_EQ(queue_lost(q, &number), 0);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 0);
   mp_ref_close(&crew.proc[0]);
   crew.n = 0;
   crew_start(&crew, die_in_get, &q);
   CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
-  CHECK_EQ(queue_lost(q, &number), 1);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 1);
   CHECK_EQ(number, 2);
-  CHECK_EQ(queue_lost(q, &number), 0);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 0);
   CHECK_EQ(get_one(MP_NOW), '-');
   CHECK_EQ(mp_queue_done(q), 0);
   CHECK_EQ(join_queue(MP_NOW), 0);

@@ -1,14 +1,6 @@
 /* fifo_step_test.c -- queues, killed at every point; see step.h. */
 #include "step.h"
 
-static int queue_lost(mp_ref queue, uint32_t *number) {
-  mp_ref who;
-  int rc = mp_queue_lost(queue, number, &who);
-
-  mp_ref_close(&who);
-  return rc;
-}
-
 static mp_ref q;
 static char piece[900];
 
@@ -269,7 +261,7 @@ static int lost(void) {
   uint32_t number;
   int n = 0;
 
-  for (; queue_lost(q, &number); n++)
+  for (; mp_queue_lost(q, MP_REF_EMPTY, &number); n++)
     CHECK_EQ(number, 1);
   return n;
 }
@@ -319,7 +311,7 @@ static void look_taken_later(void) {
   uint32_t left = mp_queue_len(q);
   uint32_t number;
 
-  CHECK_EQ(queue_lost(q, &number), 2 - (int)left);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 2 - (int)left);
   if (left < 2)
     CHECK_EQ(number, 2);
   CHECK_EQ(lost(), 0);
@@ -403,7 +395,7 @@ STEPPED(join_over_a_lost_item, prepare_lost, join_a_while, look_joined)
 static void ask_what_is_lost(void) {
   uint32_t number;
 
-  (void)queue_lost(q, &number);
+  (void)mp_queue_lost(q, MP_REF_EMPTY, &number);
 }
 
 STEPPED(ask_what_is_lost, prepare_lost, ask_what_is_lost, look_joined)
@@ -502,7 +494,7 @@ static void look_after_an_item(void) {
   int n = 0;
 
   look_first();
-  while (queue_lost(q, &number))
+  while (mp_queue_lost(q, MP_REF_EMPTY, &number))
     n++;
   CHECK_EQ(n, 2 - (int)left);
   finish_the_rest(0);
