@@ -40,6 +40,7 @@ TEST(reasons_are_those_of_the_manual) {
       {MP_EEMPTY, "empty"},       {MP_ECLOSED, "closed"},
       {MP_EBROKEN, "broken"},     {MP_ETRUNCATED, "truncated"},
       {MP_EPROTOCOL, "protocol"}, {MP_EABANDONED, "abandoned"},
+      {MP_EDEATH, "death"}, /* only to those who look after workers */
   };
   unsigned i, named = 0;
   int code;

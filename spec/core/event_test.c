@@ -178,7 +178,7 @@ TEST(waiters_are_killed) {
 }
 
 static int readable(int fd) {
-  struct mp_poll p = {fd, 0};
+  struct mp_poll p = {.fd = fd};
 
   return mp_poll(&p, 1, MP_NOW) == 1;
 }

@@ -355,14 +355,14 @@ TEST(killed_at_random) {
 /* Descriptors */
 
 static int readable(int fd) {
-  struct mp_poll p = {fd, 0};
+  struct mp_poll p = {.fd = fd};
 
   return mp_poll(&p, 1, MP_NOW);
 }
 
 TEST(has_a_descriptor) {
   struct crew crew = {.threads = 0};
-  struct mp_poll p = {-1, 0};
+  struct mp_poll p = {.fd = -1};
   struct check_use use;
   uint64_t at;
   int fd, rc;
