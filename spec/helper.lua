@@ -1,7 +1,8 @@
 --- For every spec: a leak guard, a watchdog, and ways to run other processes.
 --
 -- Leak guard: a test that leaves another number of open descriptors or of
--- children than it found fails.  Watchdog: a test that runs for more than
+-- children than it found fails; what a failed one leaves is killed, so that
+-- the next are not judged by it.  Watchdog: a test that runs for more than
 -- LIMIT seconds is stopped with a traceback; if it cannot be stopped the run
 -- is killed.  SPEC_LIMIT sets another limit (sanitizers, slow machines).
 local LIMIT = tonumber(os.getenv("SPEC_LIMIT")) or 10
@@ -151,10 +152,31 @@ end
 -- Around each test
 --
 
+-- Kill what a failed test has left running: what mp knows of, threads among
+-- it, then all others.
+local function kill_left(before)
+  for _, process in ipairs(mp.active_children()) do
+    if not before.children[process.pid] then
+      process:kill()
+      process:join(2)
+    end
+  end
+  for pid in pairs(helper.children()) do
+    if not before.children[pid] then
+      host.kill(pid, helper.SIGKILL)
+      host.waitpid(pid)
+    end
+  end
+end
+
+local before -- the running test; nil: no test runs
+
 local function guard(test)
   local run, on_end = test.run, test.env.finally
-  collectgarbage() -- what the test before has left must not go during this one
-  local before = census()
+  -- What the test before has left must not go during this one.
+  collectgarbage()
+  collectgarbage()
+  before = census()
   local last
   function finally(f) -- luacheck: ignore
     last = f
@@ -206,9 +228,11 @@ local function watch_tests()
     end
     return nil, true
   end)
-  busted.subscribe({ "test", "end" }, function()
+  busted.subscribe({ "test", "end" }, function(_, _, status)
     host.alarm(0)
     helper.limit = LIMIT
+    if before and status ~= "success" then kill_left(before) end
+    before = nil
     return nil, true
   end)
   -- Made when first needed and kept: the family, the fork server.

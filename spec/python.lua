@@ -6,10 +6,12 @@ local function capture(command)
   return pipe:read("a")
 end
 
+-- A shim is slow, and only leads to those in versions/.
 local WORKS = [[for p in python3 python3.6 python3.7 python3.8 python3.9 \
   python3.10 python3.11 python3.12 python3.13 python3.14 \
   "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
-  "$p" -c 'import sys, multiprocessing.connection as c
+  case $(command -v "$p") in '' | */shims/python3.*) continue ;; esac
+  "$p" -ISc 'import sys, _multiprocessing
 print("%d.%d" % sys.version_info[:2], sys.executable)'; done]]
 
 local found

@@ -6,8 +6,12 @@
 -- crashed, hung, or printed no counts) counts as one failed; so does a suite
 -- with nothing to run.
 --
+-- The commands of all suites run side by side, as many as there are CPUs,
+-- each with its output to the end.
+--
 -- Called by make from the root of the tree.  Environment: OUT, where the build
--- is; LUA, a plain Lua 5.4; LIMIT, the seconds a command may take.
+-- is; LUA, a plain Lua 5.4; LIMIT, the seconds a command may take; LANES, how
+-- many run at a time.
 
 local function env(name, default)
   local value = os.getenv(name)
@@ -40,6 +44,8 @@ local lua = env("LUA", "lua5.4")
 local luamp = out .. "/bin/luamp"
 local results = out .. "/results"
 local limit = env("LIMIT", "600")
+local lanes = env("LANES", lines("nproc")[1])
+local SLOWEST = 10 -- commands whose times are shown
 local root = lines("pwd")[1]
 
 --
@@ -86,6 +92,12 @@ end
 -- The suites
 --
 
+-- Each file in a process of its own.
+local function specs(interpreter)
+  return map(function(file) return busted(interpreter, file) end,
+    lines("ls spec/*_spec.lua"))
+end
+
 -- Plain Lua sees the tree as if it were installed.
 local plain = ("env LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' " ..
   "LUA_CPATH='%s/lib/?.so;;' %s"):format(root, root, out, lua)
@@ -117,8 +129,8 @@ local suites = {
   embed = function()
     return map(counted, lines("ls " .. out .. "/host/*_test"))
   end,
-  luamp = function() return {busted(luamp)} end,
-  lua = function() return {busted(plain)} end,
+  luamp = function() return specs(luamp) end,
+  lua = function() return specs(plain) end,
   fault = function()
     local tests = map(counted, lines("ls " .. out .. "/fault/*_test"))
     tests[#tests + 1] = busted(luamp, "spec/fault")
@@ -173,15 +185,22 @@ if flavour then
 end
 local setup = sanitizers .. "export LUAMP=" .. luamp .. "; "
 
--- Runs one command; returns what it counted and its output.  The output goes
--- through a file: a pipe would keep us waiting for an orphan that holds it.
-local function run(test)
-  local log = os.tmpname()
-  local wrapped = ("%stimeout -k 5 %s %s >%s 2>&1 </dev/null"):format(
-    setup, limit, test.command, log)
-  local good, _, status = os.execute(wrapped)
-  local output = read(log)
-  os.remove(log)
+-- One command: prints its number, status and start and end in hundredths of a
+-- second.  Its output goes to a file: a pipe would keep us waiting for an
+-- orphan that holds it.
+local function script(job)
+  return ([[
+now() { read -r up _ </proc/uptime; echo "${up%%.*}${up#*.}"; }
+from=$(now)
+( %s exec timeout -k 5 %s %s ) >%s.out 2>&1 </dev/null
+echo "%d $? $from $(now)"
+]]):format(setup, limit, job.test.command, job.path, job.number)
+end
+
+-- Reads what a command has left: the counts and the output into the job.
+local function finish(job, status)
+  local test, good = job.test, status == 0
+  local output = read(job.path .. ".out")
   local passed, failed, pending = test.count(output, good)
   if test.quiet then
     output = good and "" or output
@@ -192,50 +211,98 @@ local function run(test)
     output = ("%s%s: %s\n"):format(output, test.command, why)
     passed, failed = passed or 0, 1
   end
-  return passed, failed, pending or 0, output
+  job.passed, job.failed, job.pending = passed, failed, pending or 0
+  job.output = output
 end
 
--- Runs a suite; returns its counts.
-local function run_suite(name)
-  local tests = assert(suites[name], "no such suite: " .. name)()
-  local log = ("%s/%s.log"):format(results, name)
-  local passed, failed, pending = 0, 0, 0
-  print(("== %s"):format(name))
-  write(log, "")
-  for _, test in ipairs(tests) do
-    local p, f, skipped, output = run(test)
-    io.write(output)
-    io.flush()
-    write(log, read(log) .. output)
-    passed, failed, pending = passed + p, failed + f, pending + skipped
+-- The commands of the suites, each in a script of its own in `dir`.
+local function prepare(names, dir)
+  local jobs = {}
+  for _, name in ipairs(names) do
+    for _, test in ipairs(assert(suites[name], "no such suite: " .. name)()) do
+      local n = #jobs + 1
+      jobs[n] = {number = n, suite = name, test = test,
+        path = ("%s/%d"):format(dir, n)}
+      write(jobs[n].path, script(jobs[n]))
+    end
   end
-  if #tests == 0 then
-    print(name .. ": nothing to run")
+  return jobs
+end
+
+-- What a command is called in what we print: its last word that is a file.
+local function title(job)
+  local word = job.test.command:match("[^%s]*spec/[^%s]+_spec%.lua")
+    or job.test.command:match("[^%s]+")
+  return job.suite .. " " .. word:match("[^/]*$")
+end
+
+local function run_all(jobs, dir)
+  local pipe <close> = assert(io.popen(
+    ("seq %d | xargs -P %s -I '{}' sh %s/'{}'"):format(#jobs, lanes, dir)))
+  for line in pipe:lines() do
+    local n, status, from, to = line:match("^(%d+) (%d+) (%d+) (%d+)$")
+    local job = jobs[tonumber(n)]
+    finish(job, tonumber(status))
+    job.seconds = (to - from) / 100
+    print(("== %s (%.1f s)"):format(title(job), job.seconds))
+    io.write(job.output)
+    io.flush()
+  end
+end
+
+-- Adds up a suite; returns its counts.
+local function sum(name, jobs)
+  local passed, failed, pending, seconds = 0, 0, 0, 0
+  local log = {}
+  for _, job in ipairs(jobs) do
+    if job.suite == name then
+      passed, failed = passed + job.passed, failed + job.failed
+      pending, seconds = pending + job.pending, seconds + job.seconds
+      log[#log + 1] = job.output
+    end
+  end
+  if #log == 0 then
+    log[1] = name .. ": nothing to run\n"
+    io.write(log[1])
     failed = 1
   end
+  write(("%s/%s.log"):format(results, name), table.concat(log))
   write(("%s/%s.txt"):format(results, name),
     ("%d passed, %d failed, %d pending\n"):format(passed, failed, pending))
-  return passed, failed, pending
+  return passed, failed, pending, seconds
+end
+
+local function show_slowest(jobs)
+  table.sort(jobs, function(a, b) return a.seconds > b.seconds end)
+  local list = {}
+  for i = 1, math.min(SLOWEST, #jobs) do
+    list[i] = ("%s %.1f"):format(title(jobs[i]), jobs[i].seconds)
+  end
+  print("  slowest (s): " .. table.concat(list, ", "))
 end
 
 local function main(names)
+  local start = os.time()
   local passed, failed = 0, 0
-  local summary = {}
-  os.execute(("mkdir -p %s && rm -f %s.*"):format(results, reports))
+  local dir = results .. "/jobs"
+  os.execute(("rm -rf %s %s.* && mkdir -p %s"):format(dir, reports, dir))
+  local jobs = prepare(names, dir)
+  run_all(jobs, dir)
+  print("==")
   for _, name in ipairs(names) do
-    local start = os.time()
-    local p, f, skipped = run_suite(name)
+    local p, f, pending, seconds = sum(name, jobs)
     passed, failed = passed + p, failed + f
-    summary[#summary + 1] =
-      ("  %-10s %5d passed, %d failed, %d pending  (%d s)"):format(
-        name, p, f, skipped, os.time() - start)
+    print(("  %-10s %5d passed, %d failed, %d pending  (%.0f s)"):format(
+      name, p, f, pending, seconds))
   end
+  show_slowest(jobs)
   for _, report in ipairs(lines("ls " .. reports .. ".* 2>/dev/null")) do
+    print(report)
     io.write(read(report))
     failed = failed + 1
-    summary[#summary + 1] = "  " .. report
   end
-  print("==\n" .. table.concat(summary, "\n"))
+  print(("  %d commands in %d s, %s at a time"):format(#jobs,
+    os.time() - start, lanes))
   print(("%d passed, %d failed"):format(passed, failed))
   os.exit(failed == 0)
 end
