@@ -112,7 +112,7 @@ products := $(core_so) $(luamp) $(library)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
-  stubs doc dist amalgam musl \
+  stubs doc dist amalgam musl soak \
   fault faults fault-tests coverage explorer explore stress \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
@@ -265,6 +265,11 @@ explorer: FORCE | deps
 EXPLORE_SECONDS ?= 600
 explore: explorer ## schedules and deaths, as many as there is time for
 	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
+
+# SEED=n repeats the choices of a run (not what the kernel makes of them).
+soak: all | deps-test ## everything at once with kills and stops, TIME=60 seconds
+	@SOAK=$(TIME) SEED=$(SEED) LUAMP=$(luamp) $(luamp) \
+	  $$(command -v busted) -o plainTerminal spec/soak_spec.lua
 
 # FILES='queue lock' lists their lines that have not run.
 coverage: | deps-test ## gcov: lines and branches of the core that ran
