@@ -266,6 +266,12 @@ EXPLORE_SECONDS ?= 600
 explore: explorer ## schedules and deaths, as many as there is time for
 	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
 
+# SEED=n repeats the choices of a run (not what the kernel makes of them).
+soak: all | deps-test ## kills and stops at random, for TIME=60 seconds each
+	@SOAK=$(or $(TIME),60) SEED=$(SEED) LUAMP=$(luamp) $(luamp) \
+	  $$(command -v busted) -o plainTerminal spec/soak_spec.lua
+	@TIME=$(or $(TIME),60) $(suites) soak
+
 # FILES='queue lock' lists their lines that have not run.
 coverage: | deps-test ## gcov: lines and branches of the core that ran
 	@find $(BUILD)/cov -name '*.gcda' -delete 2>/dev/null; \
@@ -274,9 +280,6 @@ coverage: | deps-test ## gcov: lines and branches of the core that ran
 
 stress: all $(tests) | deps-test ## long runs under load
 	@TIME=$(or $(TIME),60) $(suites) stress
-
-soak: all ## pools under load, workers killed at random, for TIME=60 seconds
-	@TIME=$(or $(TIME),60) $(suites) soak
 
 asan: | deps-test ## C tests and specs with address and undefined sanitizers
 	@$(MAKE) DEPS=no FLAVOUR=asan SUITES='core luamp' suites
