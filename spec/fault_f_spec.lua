@@ -98,7 +98,7 @@ describe("hosts:", function()
   end)
 
   it("F8 see a process that has just ended as gone", function()
-    for n = 1, 4 do
+    for n = 2, 5 do -- the first is a look whether there is such a call
       works([[
         for _, method in ipairs{ "fork", "spawn", "forkserver" } do
           local a, b = mp.Pipe()

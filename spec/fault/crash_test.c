@@ -6,6 +6,8 @@
  */
 #include "../core/joiner.h"
 
+#include "roster.h"
+
 #define SOURCES "runtime/core"
 #define SECONDS 5 /* a survivor may need this long at most, for all it does */
 
@@ -181,6 +183,142 @@ static void locks(void) {
   mp_event_set(event);
 }
 
+/* The survivor has these, too: 2 permits, a condition over the lock, a barrier
+ * for more than ever come. */
+static mp_ref sem, cond, barrier;
+
+/* A child that takes part in one of them and waits there; in *c it says that
+ * it has the lock. */
+static mp_ref partner(int what, mp_ref c) {
+  struct mp_arrival arrival = {0};
+  struct mp_waiter w = {0};
+  mp_ref p;
+  int rc;
+
+  if (mp_proc_open(&p, NULL, MP_PROC_DAEMON) < 0)
+    return MP_REF_EMPTY;
+  rc = mp_proc_fork(p);
+  if (rc != 0)
+    return p;
+  if (what == 's') {
+    (void)mp_sem_acquire(sem, in_ms(2000));
+    (void)raise(SIGKILL);
+  } else if (what == 'b') {
+    (void)mp_barrier_wait(barrier, &arrival, MP_FOREVER);
+  } else if (mp_mutex_acquire(lock, in_ms(2000)) >= 0) {
+    (void)send_bytes(c, "in", 2, in_ms(2000));
+    (void)mp_cond_wait(cond, &w, MP_FOREVER);
+    (void)mp_mutex_release(lock);
+  }
+  mp_exit(0);
+  return MP_REF_EMPTY;
+}
+
+/* Has it come to where it waits?  0 when it was killed before. */
+static int came(mp_ref p, mp_ref d) {
+  int64_t end = in_ms(2000);
+
+  while (mp_now() < end) {
+    if (recv_bytes(d, bytes, sizeof bytes, mp_now() + 5000000) == 2)
+      return 1;
+    if (!p || join_until(p, MP_NOW) == 0)
+      return 0;
+  }
+  return 0;
+}
+
+static void end_of(mp_ref *p, int kill) {
+  if (!*p)
+    return;
+  if (kill)
+    (void)mp_proc_signal(*p, SIGKILL);
+  (void)join_until(*p, in_ms(2000));
+  mp_ref_close(p);
+}
+
+/* Permits of a dead one, and one that is given by who has none. */
+static void permits(void) {
+  mp_ref p = partner('s', 0), own;
+
+  end_of(&p, 0);
+  (void)mp_sem_acquire(sem, in_ms(2000));
+  (void)mp_sem_release(sem);
+  if (mp_sem_open(&own, 0, 0) < 0)
+    return;
+  (void)mp_sem_release(own);
+  (void)mp_sem_acquire(own, MP_NOW);
+  mp_ref_close(&own);
+}
+
+/* The first of two is notified and killed: the second is notified then.  Then
+ * we wait for nobody. */
+static void conditions(void) {
+  struct mp_waiter w = {0};
+  mp_ref c, d, p[2];
+  int i;
+
+  if (mp_pipe_open(&c, &d, 0) < 0)
+    return;
+  for (i = 0; i < 2; i++) {
+    p[i] = partner('c', c);
+    (void)came(p[i], d);
+  }
+  if (mp_mutex_acquire(lock, in_ms(2000)) >= 0) {
+    (void)mp_cond_notify(cond, 1);
+    end_of(&p[0], 1);
+    (void)mp_cond_notify(cond, 0);
+    (void)mp_mutex_release(lock);
+  }
+  end_of(&p[1], 0);
+  if (mp_mutex_acquire(lock, in_ms(2000)) >= 0) {
+    (void)mp_cond_wait(cond, &w, MP_NOW);
+    (void)mp_mutex_release(lock);
+  }
+  mp_ref_close(&c);
+  mp_ref_close(&d);
+}
+
+/* As many wait at the barrier; fewer where they are killed before. */
+static void crowd(mp_ref *p, int n) {
+  int64_t end = in_ms(2000);
+  int i;
+
+  for (i = 0; i < n; i++) {
+    p[i] = partner('b', 0);
+    while (mp_barrier_waiting(barrier) <= (uint32_t)i && mp_now() < end &&
+           p[i] && join_until(p[i], MP_NOW) < 0)
+      (void)usleep(200);
+  }
+}
+
+/* Behind more than there is room for at first; after one that died there;
+ * then barriers of our own. */
+static void barriers(void) {
+  struct mp_iov iov = {"act", 3};
+  struct mp_out action = {.iov = &iov, .niov = 1};
+  struct mp_arrival arrival = {0};
+  mp_ref p[MP__ROSTER_FIRST], own;
+  int i;
+
+  crowd(p, MP__ROSTER_FIRST);
+  (void)mp_barrier_wait(barrier, &arrival, MP_NOW); /* breaks it */
+  for (i = 0; i < MP__ROSTER_FIRST; i++)
+    end_of(&p[i], 0);
+  mp_barrier_reset(barrier);
+  crowd(p, 1);
+  end_of(&p[0], 1);
+  (void)mp_barrier_wait(barrier, &arrival, MP_NOW);
+  mp_barrier_reset(barrier);
+  for (i = 1; i <= 3; i++) { /* passed, timed out, with an action */
+    if (mp_barrier_open(&own, i == 2 ? 2 : 1, 0, i == 3 ? &action : NULL) < 0)
+      return;
+    arrival = (struct mp_arrival){0};
+    if (mp_barrier_wait(own, &arrival, MP_NOW) == 0)
+      (void)mp_barrier_acted(own, &arrival, 1);
+    mp_ref_close(&own);
+  }
+}
+
 static char block_name[40];
 
 static void name_block(void) {
@@ -247,6 +385,9 @@ static int scenario(void) {
   descriptors();
   queues();
   locks();
+  permits();
+  conditions();
+  barriers();
   blocks();
   cells();
   bad |= child(MP_FORK);
@@ -282,6 +423,25 @@ static void wait_for_orphans(void) {
   CHECK_EQ(alive, 0);
 }
 
+/* All permits are there, and all else works. */
+static void look_at_meetings(int64_t end) {
+  struct mp_arrival arrival = {0};
+  struct mp_waiter w = {0};
+
+  CHECK_EQ(mp_sem_acquire(sem, end), 0);
+  CHECK_EQ(mp_sem_acquire(sem, end), 0);
+  CHECK_EQ(mp_sem_acquire(sem, MP_NOW), -MP_ETIMEOUT);
+  CHECK_EQ(mp_sem_release(sem), 0);
+  CHECK_EQ(mp_sem_release(sem), 0);
+  CHECK(mp_mutex_acquire(lock, end) >= 0);
+  CHECK_EQ(mp_cond_wait(cond, &w, MP_NOW), 0);
+  CHECK_EQ(mp_cond_notify(cond, MP_NOTIFY_ALL), 0);
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  mp_barrier_reset(barrier);
+  CHECK_EQ(mp_barrier_waiting(barrier), 0);
+  CHECK_EQ(mp_barrier_wait(barrier, &arrival, MP_NOW), -MP_ETIMEOUT);
+}
+
 static void look(void) {
   int64_t n, end = in_ms(1000);
   struct mp_map m;
@@ -309,6 +469,7 @@ static void look(void) {
   CHECK_EQ(mp_mutex_release(lock), 0);
   mp_event_set(event);
   CHECK_EQ(mp_event_wait(event, 0, end), 0);
+  look_at_meetings(end);
   CHECK(mp_now() < end);
 }
 
@@ -324,6 +485,9 @@ static int crash(const char *name, int n, const struct check_use *use) {
   REQUIRE(mp_queue_open(&queue, MP_TYPE_JOINABLE, 0) == 0);
   REQUIRE(mp_mutex_open(&lock, 0) == 0);
   REQUIRE(mp_event_open(&event) == 0);
+  REQUIRE(mp_sem_open(&sem, 2, 0) == 0);
+  REQUIRE(mp_cond_open(&cond, lock) == 0);
+  REQUIRE(mp_barrier_open(&barrier, 20, 0, NULL) == 0);
   REQUIRE(mp_proc_open(&p, "victim", 0) == 0);
   REQUIRE(setenv("MP_CRASH", "none:1", 1) == 0);
   rc = mp_proc_fork(p);
@@ -343,6 +507,9 @@ static int crash(const char *name, int n, const struct check_use *use) {
   mp_ref_close(&queue);
   mp_ref_close(&lock);
   mp_ref_close(&event);
+  mp_ref_close(&sem);
+  mp_ref_close(&cond);
+  mp_ref_close(&barrier);
   CHECK(check_same(spec, use));
   if (getenv("TEST_VERBOSE"))
     printf("%s: code %d\n", spec, code);
