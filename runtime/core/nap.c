@@ -42,6 +42,14 @@ static int64_t earlier(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
+/* Is the seat a member's, or one's who is about to be born?  Birth keeps the
+ * bit that says that somebody sleeps on the life word. */
+static int is_awaited(struct mp__slot *s) {
+  return (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC &&
+         mp__load64_rlx(&s->state) >= MP_STARTING &&
+         !(mp__load64_rlx(&s->flags) & MP__PROC_SWEPT);
+}
+
 /* The word, the count of sweeps, and the lives of the others; how many, or 0
  * when one of these has just ended. */
 static unsigned list_words(struct mp__waitv *v, uint32_t *word, uint32_t val) {
@@ -56,14 +64,18 @@ static unsigned list_words(struct mp__waitv *v, uint32_t *word, uint32_t val) {
   v[n++].val = mp__load32_seq(&MP__HEAD->deaths);
   for (i = 1; i <= nslots && n < MP__WAITV_MAX; i++) {
     struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
-    uint32_t life = mp__load32_rlx(&s->life.life);
+    uint32_t life;
 
-    if (s == me || !mp__life_begun(s) || life & MP__LIFE_DIED)
+    if (s == me || !is_awaited(s))
       continue;
-    if (!(life & MP__LIFE_WAITERS))
+    life = mp__load32_rlx(&s->life.life);
+    if (!(life & (MP__LIFE_WAITERS | MP__LIFE_DIED)))
       life = mp__or32_seq(&s->life.life, MP__LIFE_WAITERS);
-    if (life & MP__LIFE_DIED)
-      return 0;
+    if (life & MP__LIFE_DIED) {
+      if (mp__slot_dead(s))
+        return 0;
+      continue; /* a guest's thread, whose process lives on */
+    }
     v[n].word = &s->life.life;
     v[n++].val = life | MP__LIFE_WAITERS;
   }
