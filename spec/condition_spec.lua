@@ -285,7 +285,7 @@ describe("a condition", function()
       assert.equal(1, abandoned)
       -- Killed with it while one's time runs out; if it came too late to
       -- have the lock by then, once more with more time.
-      local time, got = 0.05, nil
+      local time, got = 0.05
       repeat
         local _, ear = listener(ctx, cond, time)
         victim = start(ctx, hold, cond, there)
