@@ -336,13 +336,12 @@ function Server:listen(opts)
   return true
 end
 
---- The descriptors to wait for, and what each is about.
+--- The descriptors to wait for beside the door's, and what each is about.
 function Server:watch_list()
-  local fds, about = { 0, 0 }, { false, false }
+  local fds, about = {}, {}
   local function add(fd, what)
     fds[#fds + 1], about[#about + 1] = fd, what
   end
-  if self.alive then add(0, self.alive) end
   if self.listener then add(self.listener:fileno(), self.listener) end
   for _, client in pairs(self.members) do
     add(client.process.sentinel, client)
@@ -354,11 +353,19 @@ function Server:watch_list()
   self.fds, self.about, self.changed = fds, about, false
 end
 
+--- Behind the others.  Only who sleeps asks for the door's descriptor: whoever
+--- sends then has to ring.
+function Server:watch_door(sleeping)
+  local fds, n = self.fds, #self.about
+  fds[n + 1], fds[n + 2] = nil, nil
+  if not sleeping then return end
+  fds[n + 1] = self.door:fileno()
+  fds[n + 2] = self.alive and self.alive:fileno()
+end
+
 function Server:ready(what)
-  if what == false then return end
-  if what == self.alive then
-    if self.alive:poll() then self.stopping = true end
-  elseif what == self.listener then
+  if not what then return end
+  if what == self.listener then
     remote.accept(self)
   elseif what.stream then
     what:readable()
@@ -371,18 +378,17 @@ end
 function Server:look_around(seconds)
   -- Which descriptors a pool has changes with its workers.
   if self.changed or next(self.watches) then self:watch_list() end
+  self:watch_door(seconds ~= 0)
   local writers, whose = remote.stuck(self)
-  local fds, about = self.fds, self.about
-  fds[1] = self.door:fileno()
-  fds[2] = fds[1]
-  if self.alive then fds[3] = self.alive:fileno() end
-  for _, i in ipairs(stream.wait(writers, fds, seconds)) do
+  local about = self.about
+  for _, i in ipairs(stream.wait(writers, self.fds, seconds)) do
     if i <= #writers then
       whose[i]:writable()
     else
       self:ready(about[i - #writers])
     end
   end
+  if self.alive and self.alive:poll() then self.stopping = true end
   if next(self.watches) then self:look_at_results() end
   jobs.expire()
   jobs.drain()
