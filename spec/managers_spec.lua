@@ -394,6 +394,19 @@ describe("manager:", function()
     assert.same({ true, "lost" }, { q:join(LONG) })
     assert.same({ true }, { q:join(LONG) })
     assert.error_matches(function() q:task_done() end, "more often")
+    process = start_at(function(pipe)
+      q:put(1)
+      q:put(2)
+      q:get()
+      pipe:send(true)
+      host.sleep(100)
+    end)
+    q:task_done() -- what the other one had taken
+    kill(process)
+    assert.same({ false, "timeout" }, { q:join(0.05) })
+    assert.equal(2, q:get())
+    q:task_done()
+    assert.same({ true }, { q:join(LONG) })
   end)
 
   it("Pool: on the server's workers, while others are served", function()
@@ -515,6 +528,114 @@ describe("the server", function()
     m:shutdown()
   end)
 
+  it("dies in the middle of calls: all hear of it, none is repeated [C5]",
+    function()
+      local function call(pipe, value)
+        local answered, ok, err = 0, true, nil
+        while ok do
+          ok, err = pcall(value.add, value, 1)
+          if ok then answered = answered + 1 end
+          if answered == 10 then pipe:send(true) end
+        end
+        return getmetatable(err) == mp.ProcessDied, answered
+      end
+      for _ = 1, 10 do
+        local seen = mp.Value("q", 0) -- counts where it outlives the server
+        local Counting = mp.managers.BaseManager:extend()
+        Counting:register("Counter", function()
+          return { add = function() seen:add(1) end }
+        end)
+        local m = Counting():start()
+        local counter = m:Counter()
+        local team = { start_at(call, counter), start_at(call, counter) }
+        m.process:kill()
+        local answered = 0
+        for _, process in ipairs(team) do
+          local died, n = process:result(LONG)
+          assert.is_true(died)
+          answered = answered + n
+          process:close()
+        end
+        -- One call at most of each was done and not answered.
+        assert.is_true(seen.value >= answered)
+        assert.is_true(seen.value <= answered + #team)
+        m:shutdown()
+      end
+    end)
+
+  it("dies with many that wait: all hear of it [C5]", function()
+    local m = mp.Manager()
+    local lock, q, e = m:Lock(), m:Queue(), m:Event()
+    lock:acquire()
+    local team = {}
+    for i = 1, 12 do
+      team[i] = start_at(function(pipe)
+        pipe:send(true)
+        local ok, err = pcall(({ lock.acquire, q.get, e.wait })[i % 3 + 1],
+          ({ lock, q, e })[i % 3 + 1])
+        return ok, getmetatable(err) == mp.ProcessDied
+      end)
+    end
+    m.process:kill()
+    for _, process in ipairs(team) do
+      assert.same({ false, true }, { process:result(LONG) })
+      process:close()
+    end
+    m:shutdown()
+  end)
+
+  it("keeps nothing of 1000 clients that are killed [C7]", function()
+    helper.slow(60)
+    local m <close> = mp.Manager()
+    local shared = m:dict()
+    for _ = 1, 20 do
+      local batch = {}
+      for i = 1, 50 do
+        batch[i] = start(function()
+          local mine = {}
+          while true do
+            mine[#mine % 5 + 1] = m:list { m:dict() }
+            shared[i] = #mine
+          end
+        end)
+      end
+      for _, process in ipairs(batch) do process:kill() end
+      for _, process in ipairs(batch) do
+        process:join()
+        process:close()
+      end
+    end
+    helper.eventually(function() return m:number_of_objects() == 1 end, LONG)
+    shared.x = "served"
+    assert.equal("served", shared.x)
+  end)
+
+  it("keeps no lock that is gone for those that held it", function()
+    local m <close> = mp.Manager()
+    local d = m:dict { kb = 0 }
+    local function held()
+      return d:_update("kb", function()
+        collectgarbage()
+        collectgarbage()
+        return collectgarbage("count")
+      end)
+    end
+    local function use(n)
+      for _ = 1, n do
+        local lock = m:Lock()
+        lock:acquire()
+        lock:release()
+      end
+      collectgarbage()
+      collectgarbage()
+      assert.equal(1, m:number_of_objects())
+    end
+    use(100)
+    local before = held()
+    use(1000)
+    assert.is_true(held() - before < 150)
+  end)
+
   it("ends with its manager, and not before its proxies", function()
     local m = mp.Manager()
     local process = m.process
@@ -582,6 +703,18 @@ describe("registered types", function()
     assert.matches("Counter", tostring(c))
     assert.is_nil(m.dict)
     assert.has_error(function() Counters():Counter() end)
+  end)
+
+  it("over a socket: who connects needs no constructor", function()
+    local m <close> = assert(Counters { address = { "127.0.0.1", 0 },
+      authkey = "k" }:start())
+    local Visitors = mp.managers.BaseManager:extend()
+    Visitors:register("Counter")
+    local r = assert(Visitors { address = m.address, authkey = "k" }:connect())
+    local c = r:Counter(1)
+    assert.same({ 3, 3, "c" }, { c:add(2), c.n, c.name })
+    assert.error_matches(function() c:fail() end, "on purpose: 3")
+    assert.error_matches(function() Visitors():Counter(1) end, "not started")
   end)
 
   it("registration is checked", function()
@@ -708,6 +841,22 @@ describe("over a socket:", function()
       return m:number_of_objects() == before
     end, LONG)
     assert.is_true(lock:acquire(LONG))
+  end)
+
+  it("a lock of a dead client comes back abandoned [C6]", function()
+    local m <close> = serve()
+    local lock = m:Lock()
+    local shared = m:dict { lock = lock }
+    local process = start_at(function(pipe)
+      local r = reach(m)
+      local mine = r:dict()
+      mine.x = shared.lock ~= nil
+      assert(lock:acquire())
+      pipe:send(true)
+      host.sleep(100)
+    end)
+    kill(process)
+    assert.same({ true, "abandoned" }, { lock:acquire(LONG) })
   end)
 
   it("the address of a manager of the family opens on demand", function()

@@ -7,6 +7,8 @@
 
 #define BUDGET_MAX 4000 /* pauses; some 50 to 100 microseconds */
 #define BUDGET_MIN 100
+#define STEP 50      /* pauses between two looks at the clock */
+#define STEP_NS 6000 /* more than they take; less than anybody else runs */
 
 static _Thread_local int budget = BUDGET_MAX;
 
@@ -18,19 +20,40 @@ int mp__may_spin(void) {
   return mp__load32_rlx(&MP__HEAD->spinning) + 1 < mp__load32_rlx(&cpus);
 }
 
-int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
-  int i;
+/* Poll for `most` pauses, or until somebody else had our CPU for a while:
+ * `lost`. */
+static int poll(const uint64_t *word, uint64_t old, uint64_t mask, int most,
+                int *lost) {
+  int64_t last = mp_now();
+  int64_t now;
   int hit = 0;
+  int i = 0;
+
+  *lost = 0;
+  while (i < most && !hit && !*lost) {
+    int end = i + STEP;
+
+    for (; i < end && !hit; i++) {
+      mp__pause();
+      hit = ((mp__load64_rlx(word) ^ old) & mask) != 0;
+    }
+    now = mp_now();
+    *lost = now - last > STEP_NS;
+    last = now;
+  }
+  return hit;
+}
+
+int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
+  int lost;
+  int hit;
 
   if (!mp__may_spin())
     return 0;
   mp__count_in(&MP__HEAD->spinning);
-  for (i = 0; i < budget && !hit; i++) {
-    mp__pause();
-    hit = ((mp__load64_rlx(word) ^ old) & mask) != 0;
-  }
+  hit = poll(word, old, mask, budget, &lost);
   mp__count_out(&MP__HEAD->spinning);
-  if (hit)
+  if (hit && !lost)
     budget = budget < BUDGET_MAX / 2 ? budget * 2 : BUDGET_MAX;
   else
     budget = budget > BUDGET_MIN * 2 ? budget / 2 : BUDGET_MIN;

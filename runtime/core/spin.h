@@ -3,7 +3,8 @@
  * A round trip through two sleeps costs ten times one through two polls, but
  * polling pays only on a CPU that nobody else wants.  So: at most one poller
  * less than there are CPUs, and a budget that grows with success and shrinks
- * with failure.
+ * with failure.  To have been put off the CPU is failure, too: the one that we
+ * wait for, or a stranger, had no other.
  */
 #ifndef MP_SPIN_H
 #define MP_SPIN_H

@@ -25,6 +25,10 @@ function jobs.class(public, blocking)
   return class
 end
 
+--- What a client holds, to be given back at its end: of the objects that are
+--- still there.
+function jobs.holdings() return setmetatable({}, { __mode = "k" }) end
+
 local now = stream.now
 local parked, runnable = {}, {}
 local earliest -- deadline of those parked, or something before it
@@ -106,15 +110,6 @@ end
 
 function jobs.wake_all(queue)
   while jobs.wake(queue) do end
-end
-
---- How many wait.
-function jobs.count(queue)
-  local n = 0
-  for i = queue.first, queue.last do
-    if queue[i] then n = n + 1 end
-  end
-  return n
 end
 
 -- Running --------------------------------------------------------------------

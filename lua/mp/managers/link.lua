@@ -200,7 +200,7 @@ function Remote:connect()
   end
   local conn, message, code = connection.Client(opts)
   if not conn then return nil, message, code end
-  self.conn, self.owner, self.trusted = conn, current_process(), opts.trusted
+  self.conn, self.owner = conn, current_process()
   self.gone, self.seq = {}, 0
   local hello = self:receive()
   if type(hello) ~= "table" or hello[1] ~= 0 then
@@ -318,7 +318,7 @@ end
 function Here:reduce(state)
   local server = self.server
   return link.from_family, server.writer, server.process, state.ident,
-    state.kind, state.lease or server:new_lease(state.ident), state.methods
+    state.kind, state.lease or server.store:lease(state.ident), state.methods
 end
 
 return link

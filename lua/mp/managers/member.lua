@@ -32,7 +32,7 @@ end
 
 --- For a client in the family: the parts that it makes a proxy of.
 function Member:present(entry)
-  return entry.ident, entry.kind, self.server:new_lease(entry.ident),
+  return entry.ident, entry.kind, self.server.store:lease(entry.ident),
     entry.methods
 end
 
@@ -42,7 +42,7 @@ end
 ---@param process mp.Process
 function member.new(server, id, replies, process)
   return setmetatable({ server = server, id = id, replies = replies,
-    process = process, jobs = {}, held = {} }, Member)
+    process = process, jobs = {}, held = jobs.holdings() }, Member)
 end
 
 return member

@@ -54,7 +54,7 @@ for _, name in ipairs { "apply", "map", "starmap" } do
   --- The result is an object of its own, and a proxy to the client.
   Pool[async] = function(self, ...)
     local result = submit(self, async, ...)
-    return jobs.client:present(self.server:adopt("AsyncResult",
+    return jobs.client:present(self.server.store:adopt("AsyncResult",
       setmetatable({ pool = self, result = result }, AsyncResult)))
   end
 end

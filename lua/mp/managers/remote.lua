@@ -27,7 +27,7 @@ function remote.accept(server)
       conn:close()
     else
       local client = setmetatable({ stream = stream.new(conn), jobs = {},
-        held = {}, server = server, entries = {},
+        held = jobs.holdings(), server = server, entries = {},
         decoding = { code = server.config.trusted == true } }, Client)
       server.streams[client] = true
       server.nstreams = (server.nstreams or 0) + 1
@@ -106,7 +106,7 @@ end
 local function as_made(self, value)
   if getmetatable(value) == Client then return setmetatable(value, nil) end
   local state = proxy.state(value)
-  local entry = state and self.server.objects[state.ident]
+  local entry = state and self.server.store.entries[state.ident]
   if not entry or state.link ~= self.server.link then return nil end
   self:holds(entry)
   return { entry.ident, entry.kind, entry.methods }
@@ -153,10 +153,10 @@ end
 local function arguments(self, m)
   local server = self.server
   for i, ident in pairs(type(m.proxies) == "table" and m.proxies or {}) do
-    local entry = server.objects[ident]
+    local entry = server.store.entries[ident]
     if math.type(i) == "integer" and entry then
       m[4 + i] = proxy.make(server.link, ident, entry.kind,
-        server:new_lease(ident), entry.methods)
+        server.store:lease(ident), entry.methods)
     end
   end
   return table.unpack(m, 5, 4 + m[4])
@@ -173,7 +173,7 @@ local function serve(self, bytes)
   end
   self.seq = m[1]
   for _, ident in pairs(type(m.gone) == "table" and m.gone or {}) do
-    let_go(self, self.server.objects[ident])
+    let_go(self, self.server.store.entries[ident])
   end
   if count(self.jobs) >= MAX_JOBS then
     return self:fail(m[1], "too many requests at once", "")

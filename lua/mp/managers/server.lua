@@ -2,7 +2,6 @@
 --
 -- It takes requests from the door (a pipe that all clients in the family write
 -- to) and from sockets, and answers each at once, or later: see jobs.lua.
-local codec = require "mp.codec"
 local connection = require "mp.connection"
 local jobs = require "mp.managers.jobs"
 local life = require "mp.life"
@@ -11,10 +10,13 @@ local listen = require "mp.listen"
 local error_types = require "mp.error"
 local member = require "mp.managers.member"
 local objects = require "mp.managers.objects"
+local operations = require "mp.managers.operations"
 local pool = require "mp.managers.pool"
 local proc = require "mp.proc"
 local proxy = require "mp.managers.proxy"
+local queues = require "mp.managers.queues"
 local remote = require "mp.managers.remote"
+local store = require "mp.managers.store"
 local stream = require "mp.stream"
 local sync = require "mp.managers.sync"
 
@@ -24,46 +26,31 @@ local SERVER = link.SERVER
 -- Seconds to wait at the door alone after a request, which is cheap for both
 -- sides, unlike its descriptor: where others may come, and where they cannot.
 local HOT, HOTTER = 0.0002, 0.02
-local GONE = "the object is gone from the server"
-local ROUND = 64   -- requests from the door between two looks at the rest
+local ROUND = 64 -- requests from the door between two looks at the rest
 
 ---@class mp.managers.Server
 local Server = {}
 Server.__index = Server
 
 local builtin = {}
-for _, module in ipairs { objects, sync, pool } do
+for _, module in ipairs { objects, sync, queues, pool } do
   for kind, class in pairs(module) do builtin[kind] = class end
 end
 builtin.Object, builtin.AsyncResult = nil, nil
 
 -- Objects --------------------------------------------------------------------
 
---- A registered type's object, or one of ours, under a number of its own.
+--- A registered type's object, or one of ours.
+---@return table entry
 function Server:create(kind, ...)
   local make = self.registry[kind]
   if make == nil then jobs.misuse("no type '%s' is registered", kind) end
-  local object, methods
   if make == true then
-    object = builtin[kind].new(self, ...)
-  else
-    object = make(...)
-    methods = objects.Object.methods(object)
-    object = objects.Object.wrap(object)
+    return self.store:adopt(kind, builtin[kind].new(self, ...))
   end
-  return self:adopt(kind, object, methods)
-end
-
---- Give an object a number of its own.
-function Server:adopt(kind, object, methods)
-  local ident = self.next_ident
-  self.next_ident = ident + 1
-  self.count = self.count + 1
-  if self.count > self.sweep_at then self:sweep() end
-  local entry = { ident = ident, object = object, kind = kind,
-    class = getmetatable(object), methods = methods, holders = {} }
-  self.objects[ident] = entry
-  return entry
+  local object = make(...)
+  return self.store:adopt(kind, objects.Object.wrap(object),
+    objects.Object.methods(object))
 end
 
 --- Those who wait for a result of a pool: a queue to park on.
@@ -90,47 +77,13 @@ end
 function Server:object_of(value)
   local state = proxy.state(value)
   local entry = state and state.link == self.link
-    and self.objects[state.ident]
+    and self.store.entries[state.ident]
   return entry and entry.object or value
-end
-
---- The end of a pipe that keeps an object alive: while anybody holds it, or a
---- message does, or an object here.
-function Server:new_lease(ident)
-  local entry = self.objects[ident]
-  if not entry then return nil end
-  local reader, writer = connection.Pipe(false)
-  entry.leases = entry.leases or {}
-  table.insert(entry.leases, reader)
-  return writer
-end
-
-local function is_held(entry)
-  if next(entry.holders) then return true end
-  local leases = entry.leases or {}
-  for i = #leases, 1, -1 do
-    if not leases[i]:poll() then return true end
-    leases[i]:close()
-    table.remove(leases, i)
-  end
-  return false
 end
 
 --- Give up what nobody holds any more.
 function Server:sweep()
-  local again
-  repeat
-    again = false
-    collectgarbage() -- proxies that objects here held
-    for ident, entry in pairs(self.objects) do
-      if not is_held(entry) then
-        self.objects[ident] = nil
-        self.count = self.count - 1
-        again = true
-      end
-    end
-  until not again
-  self.sweep_at = 2 * self.count + 64
+  self.store:sweep()
   self.swept_at = self.served
 end
 
@@ -155,9 +108,6 @@ local function raw_note(...)
   return ok, { err = err, traceback = error_types.text(err) }
 end
 
---- What clients ask of the server itself; self is the server.
-local operations = {}
-
 --- Serve one request; its arguments follow.
 function Server:serve(client, seq, ident, method, ...)
   self.served = self.served + 1
@@ -165,9 +115,9 @@ function Server:serve(client, seq, ident, method, ...)
   if ident == SERVER then
     f, object = operations[method], self
   else
-    local entry = self.objects[ident]
+    local entry = self.store.entries[ident]
     if not entry then
-      return client:fail(seq, jobs.as_misuse(GONE))
+      return client:fail(seq, jobs.as_misuse(store.GONE))
     end
     client.undo = nil
     local class = entry.class
@@ -186,8 +136,8 @@ end
 
 --- A call from a function that runs here already.
 function Server:call_here(ident, method, ...)
-  local entry = self.objects[ident]
-  if not entry then error(GONE, 0) end
+  local entry = self.store.entries[ident]
+  if not entry then error(store.GONE, 0) end
   local job = jobs.job
   jobs.job = nil -- it may not wait
   local results = table.pack(pcall(entry.class[method], entry.object, ...))
@@ -198,47 +148,7 @@ function Server:call_here(ident, method, ...)
   return unpack(results, 2, results.n)
 end
 
--- The server's own operations ------------------------------------------------
-
-function operations:create(kind, ...)
-  local entry = self:create(kind, ...)
-  return jobs.client:present(entry)
-end
-
-function operations.cancel(_, seq)
-  local client = jobs.client
-  local job = client.jobs[seq]
-  if job then return jobs.cancel(job) end
-  local undo = client.undo
-  client.undo = nil
-  if undo and client.undo_seq == seq then undo() end
-end
-
-function operations:count()
-  self:sweep()
-  return self.count
-end
-
-function operations:names()
-  local names = {}
-  for name in pairs(self.registry) do names[name] = true end
-  return names
-end
-
-function operations:address()
-  if not self.listener then self:listen(self.config) end
-  return self.listener.address
-end
-
-function operations:hold(ident)
-  local entry = self.objects[ident]
-  if not entry then jobs.misuse(GONE) end
-  jobs.client:holds(entry)
-end
-
-function operations:shutdown()
-  self.stopping = true
-end
+-- Members -------------------------------------------------------------------
 
 --- A family member joins: it must not be told apart from a dead one for long.
 function Server:welcome(replies, process)
@@ -257,7 +167,7 @@ end
 function Server:farewell(client)
   jobs.forsake(client)
   for object in pairs(client.held) do object:forsake(client) end
-  client.held = {}
+  client.held = jobs.holdings()
   if client.replies then
     self.members[client.id] = nil
     client.replies:close()
@@ -336,13 +246,12 @@ function Server:listen(opts)
   return true
 end
 
---- The descriptors to wait for, and what each is about.
+--- The descriptors to wait for beside the door's, and what each is about.
 function Server:watch_list()
-  local fds, about = { 0, 0 }, { false, false }
+  local fds, about = {}, {}
   local function add(fd, what)
     fds[#fds + 1], about[#about + 1] = fd, what
   end
-  if self.alive then add(0, self.alive) end
   if self.listener then add(self.listener:fileno(), self.listener) end
   for _, client in pairs(self.members) do
     add(client.process.sentinel, client)
@@ -354,11 +263,19 @@ function Server:watch_list()
   self.fds, self.about, self.changed = fds, about, false
 end
 
+--- Behind the others.  Only who sleeps asks for the door's descriptor: whoever
+--- sends then has to ring.
+function Server:watch_door(sleeping)
+  local fds, n = self.fds, #self.about
+  fds[n + 1], fds[n + 2] = nil, nil
+  if not sleeping then return end
+  fds[n + 1] = self.door:fileno()
+  fds[n + 2] = self.alive and self.alive:fileno()
+end
+
 function Server:ready(what)
-  if what == false then return end
-  if what == self.alive then
-    if self.alive:poll() then self.stopping = true end
-  elseif what == self.listener then
+  if not what then return end
+  if what == self.listener then
     remote.accept(self)
   elseif what.stream then
     what:readable()
@@ -371,18 +288,17 @@ end
 function Server:look_around(seconds)
   -- Which descriptors a pool has changes with its workers.
   if self.changed or next(self.watches) then self:watch_list() end
+  self:watch_door(seconds ~= 0)
   local writers, whose = remote.stuck(self)
-  local fds, about = self.fds, self.about
-  fds[1] = self.door:fileno()
-  fds[2] = fds[1]
-  if self.alive then fds[3] = self.alive:fileno() end
-  for _, i in ipairs(stream.wait(writers, fds, seconds)) do
+  local about = self.about
+  for _, i in ipairs(stream.wait(writers, self.fds, seconds)) do
     if i <= #writers then
       whose[i]:writable()
     else
       self:ready(about[i - #writers])
     end
   end
+  if self.alive and self.alive:poll() then self.stopping = true end
   if next(self.watches) then self:look_at_results() end
   jobs.expire()
   jobs.drain()
@@ -455,16 +371,14 @@ for kind in pairs(builtin) do table.insert(server.BUILTIN, kind) end
 ---@param alive? mp.Connection closed when its owner is gone
 function server.new(config, door, writer, alive)
   local self = setmetatable({
-    config = config, registry = config.registry, door = door,
-    writer = writer, alive = alive, name = config.name,
-    objects = {}, next_ident = 1, count = 0, sweep_at = 64, served = 0,
-    swept_at = 0, watches = {}, members = {}, next_id = 1, streams = {},
-    changed = true,
+    config = config, registry = config.registry, name = config.name,
     process = proc.current_process(),
+    door = door, writer = writer, alive = alive,
+    store = store.new(), served = 0, swept_at = 0,
+    members = {}, next_id = 1, streams = {}, watches = {}, changed = true,
   }, Server)
   self.link = link.here_in(self)
   stream.lazy(door)
-  self.encode, self.decode = codec.encode, codec.decode
   proxy.serving = self
   return self
 end
