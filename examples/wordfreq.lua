@@ -6,7 +6,7 @@ local mp = require "mp"
 
 local MiB = 1024 * 1024
 local CAP = 64 * MiB -- enough to see a difference, and over in seconds
-local BATCH = MiB // 4 -- small, so that no process is left with a lot
+local SHARE = 4 -- batches a process: so that no process is left with a lot
 local PLACES = {
   "/usr/share/doc", "/usr/include", "/usr/share/perl*", "/usr/lib/python3*",
 }
@@ -52,13 +52,13 @@ local function in_one_process(files)
   return counts
 end
 
--- Lists of paths, about BATCH bytes each.
-local function batches(files)
+-- Lists of paths, about so many bytes each.
+local function batches(files, size)
   return coroutine.wrap(function()
     local paths, bytes = {}, 0
     for _, file in ipairs(files) do
       paths[#paths + 1], bytes = file.path, bytes + file.size
-      if bytes >= BATCH then
+      if bytes >= size then
         coroutine.yield(paths)
         paths, bytes = {}, 0
       end
@@ -67,25 +67,18 @@ local function batches(files)
   end)
 end
 
--- What each process runs: take batches until there are no more.
-local function worker(inbox, outbox)
+local function count_batch(paths)
   local counts = {}
-  for paths in function() return inbox:recv() end do
-    for _, path in ipairs(paths) do count_words(path, counts) end
-  end
-  outbox:send(counts)
+  for _, path in ipairs(paths) do count_words(path, counts) end
+  return counts
 end
 
 local function in_many_processes(files, n)
-  -- All workers read from one end; each batch goes to whoever is free.
-  local inbox, tasks = mp.Pipe(false)
-  local results, outbox = mp.Pipe(false)
-  for _ = 1, n do mp.Process(worker, inbox, outbox):start() end
-  for paths in batches(files) do tasks:send(paths) end
-  for _ = 1, n do tasks:send(nil) end -- one goodbye each
+  local pool <close> = mp.Pool(n)
   local total = {}
-  for _ = 1, n do
-    for word, count in pairs(results:recv()) do
+  for _, counts in pool:imap_unordered(count_batch,
+    batches(files, files.bytes // (SHARE * n))) do
+    for word, count in pairs(counts) do
       total[word] = (total[word] or 0) + count
     end
   end
