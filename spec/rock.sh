@@ -32,13 +32,14 @@ rocks() {
   luarocks --lua-version 5.4 --tree "$tree" "$@"
 }
 
-# Specs that start processes in every way, away from our own sources.
+# Specs that start processes in every way, away from our own sources; what each
+# part does is shown elsewhere.
 mkdir "$work/away"
 cp -r spec "$work/away/spec"
 cat >"$work/away/.busted" <<'END'
 return { _all = { helper = "spec/helper.lua", lpath = "./spec/?.lua" } }
 END
-specs='spec/proc_spec.lua spec/child_spec.lua spec/pack_spec.lua'
+specs='spec/proc_spec.lua spec/pool_spec.lua'
 busted=$(command -v busted)
 
 use_tree() {
