@@ -31,7 +31,7 @@ offline() {
 }
 cc=${CC:-cc}
 lua_h=-isystem${LUA_INCDIR:-$(pkg-config --variable=includedir lua5.4)/lua5.4}
-strict='-std=c11 -O1 -Wall -Wextra -Wpedantic -Wconversion -Werror'
+strict='-std=c11 -O0 -Wall -Wextra -Wpedantic -Wconversion -Werror'
 
 unpack() {
   make dist DEPS=no BUILD="$work" && tar xzf "$work"/luamp-*.tar.gz -C "$work"
@@ -58,9 +58,10 @@ if git rev-parse HEAD >/dev/null 2>&1; then
   check "make dist" unpack
   cd "$work"/luamp-*/ || exit 1
 fi
-check "it builds" offline make DEPS=no BUILD=build
+check "it builds" offline make DEPS=no CFLAGS=-O0 BUILD=build
 check "its luamp works" build/bin/luamp examples/hello.lua
-check "make amalgam" offline make amalgam DEPS=no BUILD=build
+check "make amalgam" offline make amalgam DEPS=no CFLAGS=-O0 \
+  BUILD=build
 check "the single file builds in a host" build_host
 check "the host works" run_host
 check "the single file builds without Lua" build_core

@@ -48,7 +48,7 @@ static int take(struct mp__mutex *m, uint64_t mine, uint64_t *seen) {
 
 /* Poll, less and less often: each look costs the holder its cache line, and
  * an empty section is over soon.  1 when it was free. */
-static int poll(struct mp__mutex *m) {
+static int poll_word(struct mp__mutex *m) {
   int i;
   int n;
 
@@ -72,7 +72,7 @@ static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
   while ((got = take(m, mine, &seen)) < 0) {
     if (rc < 0)
       return rc;
-    if (spins++ < SPINS && mp__may_spin() && poll(m))
+    if (spins++ < SPINS && mp__may_spin() && poll_word(m))
       continue;
     if (!(seen & SLEEPERS) && !mp__cas64_seq(&m->word, &seen, seen | SLEEPERS))
       continue;
