@@ -113,7 +113,7 @@ products := $(core_so) $(luamp) $(library)
 .SUFFIXES:
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
-  fault faults fault-tests coverage explorer explore stress soak \
+  fault faults fault-tests coverage explorer explore stress soak mutate \
   asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -265,6 +265,11 @@ explorer: FORCE | deps
 EXPLORE_SECONDS ?= 600
 explore: explorer ## schedules and deaths, as many as there is time for
 	@EXPLORE_SECONDS=$(EXPLORE_SECONDS) $(suites) explore mutants
+
+# FILES='queue lock' chooses; EVERY=7 takes one in seven.
+mutate: all explorer | deps-test ## mistakes put into the core: do the tests notice?
+	@OUT=$(OUT) COMPILE='$(COMPILE)' EXPLORER='sh $(BUILD)/explore/link' \
+	  $(LUA) spec/mutate.lua $(FILES)
 
 # SEED=n repeats the choices of a run (not what the kernel makes of them).
 soak: all | deps-test ## kills and stops at random, for TIME=60 seconds each

@@ -227,19 +227,56 @@ TEST(no_room_in_the_file) {
   left(&use);
 }
 
+static int open_kind(int kind, mp_ref lock, mp_ref *held) {
+  static const struct mp_cell cell = {.code = 'd', .n = 20};
+
+  switch (kind) {
+  case 0:
+    return mp_mutex_open(held, 1);
+  case 1:
+    return mp_event_open(held);
+  case 2:
+    return mp_sem_open(held, 1, 0);
+  case 3:
+    return mp_cond_open(held, lock);
+  case 4:
+    return mp_barrier_open(held, 2, 0, NULL);
+  case 5:
+    return mp_queue_open(held, MP_TYPE_JOINABLE, 0);
+  default:
+    return mp_cell_open(held, MP_TYPE_ARRAY, &cell);
+  }
+}
+
+#define KINDS 7
+
+/* As many of each kind as there is room for; then an error, and no hold. */
+static void objects_without_memory(mp_ref lock, mp_ref *hold, int room) {
+  int kind, n;
+
+  for (kind = 0; kind < KINDS; kind++) {
+    for (n = 0; n < room && open_kind(kind, lock, &hold[n]) == 0; n++)
+      ;
+    CHECK(n < room && hold[n] == MP_REF_EMPTY);
+    while (n > 0)
+      mp_ref_close(&hold[--n]);
+  }
+}
+
 /* Every call that needs memory, when there is none: an error, and all as
  * before. */
 TEST(calls_without_memory) {
   static char big[2 << 20];
   struct rlimit lim, low;
   struct check_use use, full;
-  mp_ref a, b, c, d, p, f, hold[4000];
+  mp_ref a, b, c, d, p, f, lock, hold[4000], more[4000];
   struct mp_iov iov = {big, sizeof big};
   struct mp_out out = {&iov, 1, 0, NULL};
   int i, n, rc;
 
   founded(&use);
   REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_mutex_open(&lock, 0) == 0);
   REQUIRE(getrlimit(RLIMIT_FSIZE, &lim) == 0);
   low = lim;
   low.rlim_cur = 4096; /* no growth at all */
@@ -268,6 +305,8 @@ TEST(calls_without_memory) {
   if (rc == 0)
     mp_ref_close(&f);
   CHECK(check_same("after the errors", &full));
+  objects_without_memory(lock, more, 4000);
+  CHECK(check_same("after the objects", &full));
   /* What was there goes on working. */
   CHECK_EQ(send_bytes(a, "x", 1, MP_NOW), 0);
   CHECK_EQ(recv_bytes(b, big, 1, MP_NOW), 1);
@@ -277,6 +316,7 @@ TEST(calls_without_memory) {
   CHECK_EQ(send_bytes(a, big, sizeof big, MP_NOW), 0);
   mp_ref_close(&a);
   mp_ref_close(&b);
+  mp_ref_close(&lock);
   left(&use);
 }
 

@@ -128,6 +128,11 @@ static void strong(const char *hex, unsigned flags, const char *before) {
 }
 
 TEST(md5_is_refused_on_demand) {
+  static const char named[] = "0000002e234348414c4c454e4745237b6d64357d"
+                              "404142434445464748494a4b4c4d4e4f50515253"
+                              "5455565758595a5b5c5d5e5f";
+
+  strong(named, 0, NULL);
   strong(legacy[0].hex, 0, NULL);
   strong(legacy[1].hex, MP_AUTH_LISTENER, "ask");
   strong("000000157b6d64357d00000000000000000000000000000000", MP_AUTH_LISTENER,
@@ -187,6 +192,49 @@ TEST(reflection_gets_no_answer) {
   CHECK_EQ(n, 13);
   CHECK(memcmp(got + 4, "#FAILURE#", 9) == 0);
   close_stream(c);
+}
+
+/* A client with the key that asks what it was asked itself: an answer would
+ * serve a third. */
+TEST(our_own_challenge_is_not_answered) {
+  struct mp_conn c[2];
+  struct mp_auth l, a;
+  int i, rc = 0;
+
+  open_stream(c, SOCKET);
+  REQUIRE(mp_auth_begin(&l, MP_AUTH_LISTENER) == 0);
+  REQUIRE(mp_auth_begin(&a, 0) == 0);
+  for (i = 0; i < 10 && rc == 0; i++) {
+    rc = mp_auth_step(&l, &c[0], KEY);
+    if (rc == 0)
+      (void)mp_auth_step(&a, &c[1], KEY);
+    memcpy(a.challenge, l.challenge, sizeof a.challenge); /* once answered */
+  }
+  CHECK_EQ(rc, -MP_EAUTH);
+  close_stream(c);
+}
+
+/* Pythons before 3.12 answer with the md5 of all that they were asked. */
+TEST(an_old_answer_will_do_unless_it_is_refused) {
+  unsigned char frame[4 + MP__MAC_MAX] = {0, 0, 0, 16}, got[128];
+  struct mp_conn c[2];
+  struct mp_auth l;
+  int right;
+
+  for (right = 0; right <= 1; right++) {
+    open_stream(c, SOCKET);
+    REQUIRE(mp_auth_begin(&l, MP_AUTH_LISTENER) == 0);
+    CHECK_EQ(mp_auth_step(&l, &c[0], KEY), 0);
+    (void)sent(&c[1], got, sizeof got);
+    CHECK_EQ(mp__mac("md5", 3, KEY, l.challenge, sizeof l.challenge, frame + 4),
+             16);
+    frame[4] ^= (unsigned char)!right;
+    put_raw(&c[1], frame, 20);
+    CHECK_EQ(mp_auth_step(&l, &c[0], KEY), right ? 0 : -MP_EAUTH);
+    CHECK_EQ(sent(&c[1], got, sizeof got), 13);
+    CHECK(memcmp(got + 4, right ? "#WELCOME#" : "#FAILURE#", 9) == 0);
+    close_stream(c);
+  }
 }
 
 /* Every prefix of what a good peer sends, then the end, or other bytes. */

@@ -327,6 +327,7 @@ return {
   { "G7", "a handshake that is changed, cut or reflected fails",
     "core/auth_test nonsense_is_refused",
     "core/auth_test reflection_gets_no_answer",
+    "core/auth_test our_own_challenge_is_not_answered",
     "core/auth_test garbage_after_every_prefix_is_an_error" },
   { "G8", "any bytes: a value or an error with its place",
     "pack_spec survives any change of the bytes",
