@@ -22,7 +22,7 @@ int mp__may_spin(void) {
 
 /* Poll for `most` pauses, or until somebody else had our CPU for a while:
  * `lost`. */
-static int poll(const uint64_t *word, uint64_t old, uint64_t mask, int most,
+static int poll_for(const uint64_t *word, uint64_t old, uint64_t mask, int most,
                 int *lost) {
   int64_t last = mp_now();
   int64_t now;
@@ -51,7 +51,7 @@ int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
   if (!mp__may_spin())
     return 0;
   mp__count_in(&MP__HEAD->spinning);
-  hit = poll(word, old, mask, budget, &lost);
+  hit = poll_for(word, old, mask, budget, &lost);
   mp__count_out(&MP__HEAD->spinning);
   if (hit && !lost)
     budget = budget < BUDGET_MAX / 2 ? budget * 2 : BUDGET_MAX;
