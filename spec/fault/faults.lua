@@ -103,7 +103,7 @@ end
 
 local said = {} -- by a program
 
---- It prints "name: failed", or "name: what" (the explorer).
+--- It prints "name: failed", "name: skipped", or "name: what" (the explorer).
 local function run_program(file)
   local command = program(file)
   said[command] = said[command]
@@ -112,7 +112,9 @@ local function run_program(file)
   local ended = text:find("%d+ passed, %d+ failed\n$")
   return function(words)
     for line in text:gmatch("[^\n]+") do
-      if line:find(words, 1, true) and line:find(": failed", 1, true)
+      if line:find(words, 1, true) == 1 and line:find(": skipped", 1, true) then
+        return 0, 0, 1
+      elseif line:find(words, 1, true) and line:find(": failed", 1, true)
         or line:find(words .. ": ", 1, true) == 1 then
         return 0, 1, 0
       end
