@@ -23,7 +23,7 @@ int mp__may_spin(void) {
 /* Poll for `most` pauses, or until somebody else had our CPU for a while:
  * `lost`. */
 static int poll_for(const uint64_t *word, uint64_t old, uint64_t mask, int most,
-                int *lost) {
+                    int *lost) {
   int64_t last = mp_now();
   int64_t now;
   int hit = 0;
