@@ -26,7 +26,7 @@ local ORDER = { "lock", "mutex", "event", "claim", "queue" }
 -- Mistakes that nobody can notice: file, part of the line, why.
 local EQUAL = {
   { "MP_FAULT", "a point to be killed at" },
-  { "mp__cpu_relax", "only a hint" },
+  { "mp__pause", "only a hint" },
 }
 
 local function capture(command)
