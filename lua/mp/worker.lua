@@ -141,34 +141,39 @@ local function send_part(self, slot, part)
 end
 
 --- Tasks that belong together; the worker's cell tells which one is running.
+--- One protected call runs them until one of them fails.
 local function run_many(self, slot, f, list, n, star)
   local cells, index, now = self.cells, self.index, proc.now
   local mark, started = slot << 32, now()
   local first, results, failures = 1, {}, nil
-  for i = 1, n do
-    cells[index] = mark | i
-    local ok, result
-    if star then
-      ok, result = xpcall(f, failure_of, unpack_args(list[i]))
-    else
-      ok, result = xpcall(f, failure_of, list[i])
-    end
-    if ok then
+  local at = 0 -- the task that runs
+  local function look()
+    local seconds = now() - started
+    if at < n and seconds <= FLUSH then return end
+    send_part(self, slot,
+      { first, results, at - first + 1, failures, seconds })
+    first, results, failures = at + 1, {}, nil
+    started = now()
+  end
+  local function go()
+    while at < n do
+      local i = at + 1
+      at = i
+      cells[index] = mark | i
+      local result
+      if star then result = f(unpack_args(list[i])) else result = f(list[i]) end
       results[i - first + 1] = result
-    else
-      failures = failures or {}
-      failures[i - first + 1] = as_failure(result)
-    end
-    if i == n or i % 16 == 0 or i < 16 then
-      local seconds = now() - started
-      if i == n or seconds > FLUSH then
-        send_part(self, slot,
-          { first, results, i - first + 1, failures, seconds })
-        first, results, failures = i + 1, {}, nil
-        started = now()
-      end
+      if i % 16 == 0 or i < 16 or i == n then look() end
     end
   end
+  repeat
+    local ok, err = xpcall(go, failure_of)
+    if not ok then
+      failures = failures or {}
+      failures[at - first + 1] = as_failure(err)
+      look()
+    end
+  until ok
 end
 
 local function run(self, tag, payload)
