@@ -75,14 +75,25 @@ local function register(self, entry)
   end
 end
 
+--- A function without upvalues is always the same.
+local function is_constant(f)
+  if type(f) ~= "function" then return false end
+  local info = debug.getinfo(f, "Su")
+  return info.what == "Lua" and info.nups == 0
+end
+
 --- How a function goes to the workers: {id = its number, or send = what items
 --- carry}.  One that comes again, or has many tasks, is sent to each worker
 --- once.
 ---@param f any what can be called
 ---@param many boolean
 function Crew:use(f, many)
-  local ok, code = pcall(codec.encode, f)
-  if error_types.interrupted(not ok and code) then rethrow(code) end
+  local ok, code = true, self.codes[f]
+  if not code then
+    ok, code = pcall(codec.encode, f)
+    if error_types.interrupted(not ok and code) then rethrow(code) end
+    if ok and is_constant(f) then self.codes[f] = code end
+  end
   if not ok then -- it holds objects of the family: it travels with each item
     return { send = f, pending = 0, name = describe(f) }
   end
@@ -599,6 +610,7 @@ function crew.new(options)
     readers = setmetatable({}, { __mode = "k" }),
     items = {}, free = {}, spare = {}, pending = 0,
     functions = {}, nfunctions = 0, last_id = 0, uses = 0,
+    codes = setmetatable({}, { __mode = "k" }), -- of constant functions
   }, Crew)
 end
 

@@ -209,7 +209,7 @@ for _, method in ipairs{"fork", "spawn", "forkserver", "thread"} do
   add{name = "pool_start_" .. method, unit = "ms", less = true,
     sides = method == "fork" and "luamp python two" or "luamp python",
     run = {two = "BUILD/bin/luamp spec/bench/luamp.lua start_two SCALE"},
-    goals = method == "fork" and {two = 1.5, python = 0.2} or {python = 0.2}}
+    goals = method == "fork" and {two = 0.67, python = 0.2} or {python = 0.2}}
 end
 add{name = "pool_map_tiny", sides = "luamp python", goals = {python = 1},
   aims = {least = 10e6}}
