@@ -84,6 +84,34 @@ for _, method in ipairs{"fork", "spawn", "forkserver"} do
   workload["memory_" .. method] = function() return memory(method) end
 end
 
+--- KiB that the process grows by for each further idle thread.
+function workload.memory_thread()
+  local n, context = 50, mp.get_context("thread")
+  local ready, gate = context.SimpleQueue(), context.SimpleQueue()
+  local function add_one()
+    local p = context.Process(function()
+      ready:put(true)
+      gate:get() -- until it is closed
+    end):start()
+    ready:get()
+    return p
+  end
+  local function private()
+    local kib = 0
+    for line in io.lines("/proc/self/smaps_rollup") do
+      kib = kib + (line:match("^Private_%a+: +(%d+)") or 0)
+    end
+    return kib
+  end
+  local team = {add_one()}
+  local before = private()
+  for i = 2, n + 1 do team[i] = add_one() end
+  local kib = (private() - before) / n
+  gate:close()
+  for _, p in ipairs(team) do p:join() end
+  return kib
+end
+
 --- The size that run.lua gives to the C programs' Lua states.
 function workload.heap()
   start_join("fork", 1)
@@ -177,9 +205,10 @@ end
 -- queues ---------------------------------------------------------------------
 
 --- Items a second from `p` producers to `c` consumers, released together.
-local function queue_rate(p, c, value, total)
-  total = count(total) // (p * c) * (p * c)
-  local queue, ready, gate = mp.Queue(), mp.SimpleQueue(), mp.SimpleQueue()
+local function queue_rate(p, c, value, total, Queue)
+  total = math.max(1, count(total) // (p * c)) * (p * c)
+  local queue = (Queue or mp.Queue)()
+  local ready, gate = mp.SimpleQueue(), mp.SimpleQueue()
   local ends, team = mp.SimpleQueue(), {}
   local function produce()
     ready:put(true)
@@ -203,10 +232,16 @@ local function queue_rate(p, c, value, total)
   return total / (last - begin)
 end
 
-function workload.queue_1p1c_int() return queue_rate(1, 1, 1, 1000000) end
-function workload.queue_1p1c_rec() return queue_rate(1, 1, REC, 600000) end
-function workload.queue_2p2c_rec() return queue_rate(2, 2, REC, 600000) end
-function workload.queue_4p1c_rec() return queue_rate(4, 1, REC, 600000) end
+for kind, Queue in pairs{queue = mp.Queue, simplequeue = mp.SimpleQueue} do
+  workload[kind .. "_1p1c_int"] = function()
+    return queue_rate(1, 1, 1, 1000000, Queue)
+  end
+  for members, p in pairs{["1p1c"] = 1, ["2p2c"] = 2, ["4p1c"] = 4} do
+    workload[kind .. "_" .. members .. "_rec"] = function()
+      return queue_rate(p, p == 2 and 2 or 1, REC, 600000, Queue)
+    end
+  end
+end
 
 function workload.queue_64k()
   return queue_rate(1, 1, ("x"):rep(64 << 10), 20000) * (64 << 10) / MIB

@@ -242,9 +242,13 @@ def consume(queue, gate, ends, n):
 @workload("queue_2p2c_rec", 2, 2, REC, 40000)
 @workload("queue_4p1c_rec", 4, 1, REC, 40000)
 @workload("queue_64k", 1, 1, b"x" * (64 << 10), 8000)
-def queue(p, c, value, total):
+@workload("simplequeue_1p1c_int", 1, 1, 1, 40000, mp.SimpleQueue)
+@workload("simplequeue_1p1c_rec", 1, 1, REC, 40000, mp.SimpleQueue)
+@workload("simplequeue_2p2c_rec", 2, 2, REC, 40000, mp.SimpleQueue)
+@workload("simplequeue_4p1c_rec", 4, 1, REC, 40000, mp.SimpleQueue)
+def queue(p, c, value, total, make=mp.Queue):
     total = count(total) // (p * c) * (p * c)
-    q, ends, gate = mp.Queue(), mp.SimpleQueue(), mp.Barrier(p + c + 1)
+    q, ends, gate = make(), mp.SimpleQueue(), mp.Barrier(p + c + 1)
     team = [mp.Process(target=produce, args=(q, gate, value, total // p))
             for _ in range(p)]
     team += [mp.Process(target=consume, args=(q, gate, ends, total // c))
@@ -500,13 +504,15 @@ def nop(x):
 @workload("pool_start_fork", "fork", 20)
 @workload("pool_start_spawn", "spawn", 3)
 @workload("pool_start_forkserver", "forkserver", 3)
+@workload("pool_start_thread", "thread", 50)
 def pool_start(method, n):
     """Milliseconds for a pool of 2: one call, close, join."""
-    ctx = mp.get_context(method)
+    from multiprocessing.pool import ThreadPool
+    make = ThreadPool if method == "thread" else mp.get_context(method).Pool
     n = count(n)
 
     def once():
-        pool = ctx.Pool(2)
+        pool = make(2)
         pool.apply(nop, (1,))
         pool.close()
         pool.join()

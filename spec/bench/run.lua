@@ -1,31 +1,54 @@
--- luamp run.lua [--quick] [--rounds N] [--list] [pattern...]
+-- luamp run.lua [option...] [pattern...]
 --
--- Runs the workloads whose names match a pattern (without one, all that are
--- not marked `todo`): each side is a program of its own, and the sides take
--- turns (A B C A B C ...), since only what was measured side by side can be
--- compared.  Prints the medians as a table and writes everything to
--- build/bench/result.json.  Figures never fail a run; a side of ours that does
--- not work does.
+-- Runs the workloads whose names match a pattern (without one, all): each side
+-- is a program of its own, and the sides take turns (A B C A B C ...), since
+-- only what was measured side by side can be compared.  Prints the medians as a
+-- table and writes everything to build/bench/result.json, and a picture of it
+-- to result.svg.  Figures never fail a run; a side of ours that does not work
+-- does.
+--
+--   --quick      once, smaller, and only luamp, python and C
+--   --rounds N   5 unless said
+--   --list       the workloads and their sides
+--   --curves     measure the curves instead, into build/bench/curves.json
+--   --full       their longest points, too;  --most X: none above X
+--   --draw       only draw result.svg again from the two files
+--   --readme     only print the README's table of what result.json has
 
 local dir = arg[0]:match("^(.*)/") or "."
 package.path = dir .. "/?.lua;" .. package.path
+local curves = require "curves"
+local json = require "json"
+local judge = require "judge"
+local picture = require "picture"
+local readme = require "readme"
 local workloads = require "workloads"
+local now = require("mp.core").now
 
 local build = (arg[-1] or ""):match("^(.*)/bin/luamp$") or "build"
+local RESULT = build .. "/bench/result.json"
+local CURVES = build .. "/bench/curves.json"
+local PICTURE = build .. "/bench/result.svg"
+local factor, short = judge.factor, judge.short
 
 -- options --------------------------------------------------------------------
 
 local options = {rounds = 5, scale = 1, patterns = {}}
+local FLAGS = {list = true, curves = true, full = true, draw = true,
+  readme = true}
 
 local i = 1
 while arg[i] do
-  if arg[i] == "--quick" then
-    options.quick, options.rounds, options.scale = true, 2, 0.2
-  elseif arg[i] == "--rounds" then
+  local flag = arg[i]:match("^%-%-(.*)")
+  if flag == "quick" then
+    options.quick, options.rounds, options.scale = true, 1, 0.05
+  elseif flag == "rounds" or flag == "most" then
     i = i + 1
-    options.rounds = math.tointeger(arg[i]) or error("--rounds wants a number")
-  elseif arg[i] == "--list" then
-    options.list = true
+    options[flag] = math.tointeger(arg[i])
+      or error("--" .. flag .. " wants a number")
+  elseif flag then
+    if not FLAGS[flag] then error("no such option: " .. arg[i]) end
+    options[flag] = true
   else
     table.insert(options.patterns, arg[i])
   end
@@ -36,7 +59,7 @@ local function wanted(workload)
   for _, pattern in ipairs(options.patterns) do
     if workload.name:find(pattern) then return true end
   end
-  return #options.patterns == 0 and not workload.todo
+  return #options.patterns == 0 and not (options.quick and workload.slow)
 end
 
 -- running commands -----------------------------------------------------------
@@ -71,37 +94,62 @@ local function make_floor()
   assert(os.execute(compile), "the C programs do not compile")
 end
 
+-- A shim in the way of python3 would be measured, too.
+local python = ask("python3 -c 'import sys; print(sys.executable)'")
+  or "python3"
+
+local function filled(command, words)
+  words.BUILD, words.PYTHON = build, python
+  words.SCALE = tostring(options.scale)
+  return (command:gsub("%u+", words))
+end
+
+local function run(command)
+  return ask("exec timeout --foreground -k 5 300 env " .. command)
+end
+
+local installed = {}
+
+--- Is there the program that a side needs?
+local function has(side)
+  local program = workloads.programs[side]
+  if not program then return true end
+  if installed[program] == nil then
+    installed[program] = ask("command -v " .. program) ~= nil
+    if not installed[program] then
+      print(("%s is not installed: measured without"):format(program))
+    end
+  end
+  return installed[program]
+end
+
 local function command_of(workload, side, heap)
-  local words = {
-    BUILD = build, NAME = workload.name, SCALE = tostring(options.scale),
-    HEAP = heap,
-  }
   local command = workload.run and workload.run[side] or workloads.sides[side]
-  command = command:gsub("%u+", words)
-  return "exec timeout --foreground -k 5 120 env " .. command
+  return filled(command, {NAME = workload.name, HEAP = heap})
+end
+
+local QUICK = {luamp = true, python = true, floor = true}
+
+local function sides_of(workload)
+  local sides = {}
+  for side in workload.sides:gmatch("%S+") do
+    if has(side) and (QUICK[side] or not options.quick) then
+      table.insert(sides, side)
+    end
+  end
+  return sides
 end
 
 -- measuring ------------------------------------------------------------------
 
-local function summary(runs)
-  local sorted = table.move(runs, 1, #runs, 1, {})
-  table.sort(sorted)
-  local n = #sorted
-  return {
-    runs = runs, -- in the order of the rounds
-    min = sorted[1], max = sorted[n],
-    median = (sorted[(n + 1) // 2] + sorted[n // 2 + 1]) / 2,
-  }
-end
-
 --- Side -> its runs summed up, or what went wrong.
 local function measure(workload, heap)
   local runs, failed, result = {}, {}, {}
+  local sides = sides_of(workload)
   for _ = 1, options.rounds do
-    for side in workload.sides:gmatch("%S+") do
-      local skip = failed[side] or (side == "luamp" and workload.todo)
-      if not skip then
-        local last, why = ask(command_of(workload, side, heap))
+    for _, side in ipairs(sides) do
+      if not failed[side] then
+        local last, why = run(command_of(workload, side, heap))
         local value = tonumber(last)
         runs[side] = runs[side] or {}
         table.insert(runs[side], value)
@@ -110,60 +158,10 @@ local function measure(workload, heap)
     end
   end
   for side, list in pairs(runs) do
-    result[side] = failed[side] and {failed = failed[side]} or summary(list)
+    local why = failed[side]
+    result[side] = why and {failed = why} or judge.summary(list)
   end
   return result
-end
-
--- judging --------------------------------------------------------------------
-
---- 1234567 -> "1.23 M"
-local function short(x)
-  if not x then return "-" end
-  if x >= 1e9 then return ("%.3g G"):format(x / 1e9) end
-  if x >= 1e6 then return ("%.3g M"):format(x / 1e6) end
-  if x >= 1e4 then return ("%.3g k"):format(x / 1e3) end
-  return ("%.4g"):format(x)
-end
-
---- How many times better luamp is than `side`: the median of the rounds'
---- factors, since the machine's speed may drift from one round to the next.
-local function factor(workload, result, side)
-  local ours, theirs = result.luamp, result[side]
-  if not ours or not theirs or ours.failed or theirs.failed then return nil end
-  local factors = {}
-  for round, value in ipairs(ours.runs) do
-    local f = value / theirs.runs[round]
-    factors[round] = workload.less and 1 / f or f
-  end
-  return summary(factors).median
-end
-
-local function judge_one(workload, key, want, result)
-  local ours = result.luamp and result.luamp.median
-  if key == "least" then
-    return ">= " .. short(want), ours and ours >= want
-  elseif key == "most" then
-    return "<= " .. short(want), ours and ours <= want
-  end
-  local got = factor(workload, result, key)
-  return ("%g x %s"):format(want, key), got and got >= want
-end
-
---- {kind, text, met} of each goal and aim, in the order of their names.
-local function judge(workload, result)
-  local verdicts = {}
-  for _, kind in ipairs{"goal", "aim"} do
-    local keys = {}
-    for key in pairs(workload[kind .. "s"] or {}) do keys[#keys + 1] = key end
-    table.sort(keys)
-    for _, key in ipairs(keys) do
-      local want = workload[kind .. "s"][key]
-      local text, met = judge_one(workload, key, want, result)
-      table.insert(verdicts, {kind = kind, text = text, met = met or false})
-    end
-  end
-  return verdicts
 end
 
 -- printing -------------------------------------------------------------------
@@ -179,8 +177,7 @@ local function median(result, side)
   return short(result[side] and result[side].median)
 end
 
-local function verdict_text(workload, verdicts)
-  if workload.todo then return "not written yet" end
+local function verdict_text(verdicts)
   local out = {}
   for _, v in ipairs(verdicts) do
     local text = (v.kind == "aim" and "aim " or "") .. v.text
@@ -197,10 +194,10 @@ local function print_row(workload, result, verdicts)
     median(result, "luamp"), spread,
     median(result, "python"), times(workload, result, "python"),
     median(result, "floor"), times(workload, result, "floor"),
-    verdict_text(workload, verdicts)))
+    verdict_text(verdicts)))
   local others = {}
-  for side in workload.sides:gmatch("%S+") do
-    if side ~= "luamp" and side ~= "python" and side ~= "floor" then
+  for _, side in ipairs(sides_of(workload)) do
+    if not QUICK[side] then
       table.insert(others, side .. " " .. median(result, side))
     end
   end
@@ -208,72 +205,111 @@ local function print_row(workload, result, verdicts)
   io.stdout:flush()
 end
 
-local function json(v)
-  if type(v) == "table" then
-    local out = {}
-    if #v > 0 then
-      for k, item in ipairs(v) do out[k] = json(item) end
-      return "[" .. table.concat(out, ",") .. "]"
-    end
-    for k, item in pairs(v) do
-      table.insert(out, json(k) .. ":" .. json(item))
-    end
-    table.sort(out)
-    return "{" .. table.concat(out, ",") .. "}"
-  elseif type(v) == "string" then
-    return '"' .. v:gsub('[%c"\\]', function(c)
-      return ("\\u%04x"):format(c:byte())
-    end) .. '"'
-  end
-  return tostring(v)
+-- what can be asked for ------------------------------------------------------
+
+local function about_the_machine()
+  return {
+    machine = (ask("uname -srm")), cpus = tonumber((ask("nproc"))),
+    date = os.date("!%Y-%m-%dT%H:%M:%SZ"),
+    rounds = options.rounds, scale = options.scale,
+  }
 end
 
--- ----------------------------------------------------------------------------
+local function draw()
+  local file <close> = assert(io.open(PICTURE, "w"))
+  file:write(picture.draw(workloads, json.load(RESULT), json.load(CURVES)))
+  print("picture: " .. PICTURE)
+end
+
+local function say_failures(notes)
+  local ours = 0
+  for _, note in ipairs(notes) do
+    print("not measured: " .. note.text)
+    if note.side == "luamp" then ours = ours + 1 end
+  end
+  return ours == 0
+end
+
+local function run_workload(workload, heap, notes)
+  local begin = now()
+  local result = measure(workload, heap)
+  for side, r in pairs(result) do
+    if r.failed then
+      table.insert(notes, {side = side, text = ("%s, %s: %s"):format(
+        workload.name, side, r.failed)})
+    end
+  end
+  local verdicts = judge.verdicts(workload, result)
+  print_row(workload, result, verdicts)
+  return {
+    name = workload.name, unit = workload.unit, sides = result,
+    verdicts = verdicts, took = now() - begin,
+  }
+end
+
+local function run_workloads()
+  make_floor()
+  local heap = ask(filled(workloads.sides.luamp, {NAME = "heap"})) or "200"
+  local report, notes, missing = about_the_machine(), {}, 0
+  print(("%d rounds on %s, %d CPUs; x: how many times better luamp is")
+    :format(report.rounds, report.machine, report.cpus))
+  print(ROW:format("", "", "luamp", "", "python", "x", "C", "x", "wanted"))
+  report.workloads = {}
+  for _, workload in ipairs(workloads) do
+    if wanted(workload) then
+      local row = run_workload(workload, heap, notes)
+      table.insert(report.workloads, row)
+      for _, v in ipairs(row.verdicts) do
+        if v.kind == "goal" and not v.met then missing = missing + 1 end
+      end
+    end
+  end
+  json.save(RESULT, report)
+  local fine = say_failures(notes)
+  print(("goals not met: %d; results in %s"):format(missing, RESULT))
+  return fine
+end
+
+local function print_curve(curve)
+  print(("%s: %s by %s"):format(curve.title, curve.y, curve.x))
+  for _, line in ipairs(curve.lines) do
+    local out = {}
+    for k, x in ipairs(line.x) do
+      out[k] = ("%d: %s"):format(x, short(line.y[k]))
+    end
+    print(("    %-20s %s"):format(line.label, table.concat(out, "  ")))
+  end
+  io.stdout:flush()
+end
+
+local function run_curves()
+  local report, notes = about_the_machine(), {}
+  report.curves = {}
+  for _, curve in ipairs(curves) do
+    if wanted(curve) then
+      local result = curves.measure(curve, function(command)
+        return run(filled(command, {}))
+      end, has, options, notes)
+      print_curve(result)
+      table.insert(report.curves, result)
+    end
+  end
+  json.save(CURVES, report)
+  return say_failures(notes)
+end
 
 if options.list then
   for _, w in ipairs(workloads) do print(w.name, w.sides) end
-  return
+  for _, c in ipairs(curves) do print(c.name, "curve") end
+elseif options.readme then
+  readme.print(workloads, assert(json.load(RESULT), "nothing is measured yet"),
+    function(w)
+      return #options.patterns > 0 and wanted(w) or w.goals or w.aims
+    end)
+elseif options.draw then
+  draw()
+else
+  local fine = (options.curves and run_curves or run_workloads)()
+  draw()
+  os.exit(fine, true)
 end
-
-make_floor()
-local sides = workloads.sides
-local heap = ask((sides.luamp:gsub("%u+",
-  {BUILD = build, NAME = "heap", SCALE = "1"}))) or "200"
-local report = {
-  machine = (ask("uname -srm")), cpus = tonumber((ask("nproc"))),
-  date = os.date("!%Y-%m-%dT%H:%M:%SZ"),
-  rounds = options.rounds, scale = options.scale, workloads = {},
-}
-print(("%d rounds on %s, %d CPUs; x: how many times better luamp is")
-  :format(report.rounds, report.machine, report.cpus))
-print(ROW:format("", "", "luamp", "", "python", "x", "C", "x", "wanted"))
-
-local broken, missing, notes = 0, 0, {}
-for _, workload in ipairs(workloads) do
-  if wanted(workload) then
-    local result = measure(workload, heap)
-    for side, r in pairs(result) do
-      if r.failed then
-        local text = "%s, %s: %s"
-        table.insert(notes, text:format(workload.name, side, r.failed))
-        if side == "luamp" then broken = broken + 1 end
-      end
-    end
-    local verdicts = judge(workload, result)
-    print_row(workload, result, verdicts)
-    for _, v in ipairs(workload.todo and {} or verdicts) do
-      if v.kind == "goal" and not v.met then missing = missing + 1 end
-    end
-    table.insert(report.workloads, {
-      name = workload.name, unit = workload.unit, sides = result,
-      verdicts = verdicts,
-    })
-  end
-end
-
-for _, note in ipairs(notes) do print("not measured: " .. note) end
-print(("goals not met: %d; results in %s/bench/result.json")
-  :format(missing, build))
-local file <close> = assert(io.open(build .. "/bench/result.json", "w"))
-file:write(json(report), "\n")
-os.exit(broken == 0, true)

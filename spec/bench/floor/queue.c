@@ -183,7 +183,35 @@ static double q_pingpong(void) {
   return (double)(q->n - warm) / begin;
 }
 
+/* --- two workers that send each task back, WINDOW of them under way --- */
+
+#define WINDOW 512
+
+static double pool_chunk1(void) {
+  struct two *q = floor_shared(sizeof *q);
+  long n = floor_count(500000) / 2 * 2;
+  char item[SLOT_LEN] = {0};
+  pid_t pid[2];
+  double begin;
+  long sent = 0;
+
+  q->n = n / 2;
+  for (int i = 0; i < 2; i++)
+    pid[i] = floor_child(echo, q);
+  begin = floor_now();
+  for (long got = 0; got < n; got++) {
+    for (; sent < n && sent < got + WINDOW; sent++)
+      put(&q->there, item, INT_LEN);
+    get(&q->back, item, INT_LEN);
+  }
+  begin = floor_now() - begin;
+  floor_join(pid[0]);
+  floor_join(pid[1]);
+  return (double)n / begin;
+}
+
 const struct floor_workload floor_queue[] = {
     {"queue_1p1c_int", q_1p1c_int}, {"queue_1p1c_rec", q_1p1c_rec},
     {"queue_2p2c_rec", q_2p2c_rec}, {"queue_4p1c_rec", q_4p1c_rec},
-    {"queue_pingpong", q_pingpong}, {NULL, NULL}};
+    {"queue_pingpong", q_pingpong}, {"pool_map_tiny_chunk1", pool_chunk1},
+    {NULL, NULL}};

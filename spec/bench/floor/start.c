@@ -288,6 +288,45 @@ static double memory_spawn(void) {
   return memory_of(idle_spawn);
 }
 
+/* --- what a process gains by an idle thread with a Lua state, KiB --- */
+
+#define THREADS 50
+
+static struct floor_word parked; /* threads that wait */
+static struct floor_word leave;  /* 1: they may go */
+
+static void *park(void *arg) {
+  lua_State *L = floor_state();
+
+  floor_set(&parked, atomic_load(&parked.value) + 1);
+  floor_wait_for(&leave, 1);
+  lua_close(L);
+  return arg;
+}
+
+static void park_one(pthread_t *t) {
+  uint32_t before = atomic_load(&parked.value);
+
+  if (pthread_create(t, NULL, park, NULL) != 0)
+    floor_die("cannot start a thread");
+  floor_wait_for(&parked, before + 1);
+}
+
+static double memory_thread(void) {
+  pthread_t t[THREADS + 1];
+  double before, kib;
+
+  park_one(&t[THREADS]);
+  before = private_kib(getpid());
+  for (int i = 0; i < THREADS; i++)
+    park_one(&t[i]);
+  kib = (private_kib(getpid()) - before) / THREADS;
+  floor_set(&leave, 1);
+  for (int i = 0; i <= THREADS; i++)
+    pthread_join(t[i], NULL);
+  return kib;
+}
+
 const struct floor_workload floor_start[] = {
     {"start_join_fork", start_fork},
     {"start_join_spawn", start_spawn},
@@ -299,4 +338,5 @@ const struct floor_workload floor_start[] = {
     {"memory_fork", memory_fork},
     {"memory_spawn", memory_spawn},
     {"memory_forkserver", memory_fork},
+    {"memory_thread", memory_thread},
     {NULL, NULL}};
