@@ -114,7 +114,8 @@ products := $(core_so) $(luamp) $(library)
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
   fault faults fault-tests coverage explorer explore stress soak mutate \
-  asan ubsan tsan valgrind fuzz bench bench-quick lint layers fmt install \
+  asan ubsan tsan valgrind fuzz bench bench-quick bench-curves \
+  lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
 all: $(products) ## build the module, the library and the command
@@ -323,6 +324,9 @@ bench: all $(floor) | deps-test ## the figures, beside python3 and plain C
 
 bench-quick: all $(floor) | deps-test ## the same, less exact
 	$(luamp) spec/bench/run.lua --quick $(ARGS)
+
+bench-curves: all | deps-test ## how costs grow: ARGS=--full for 5,000 children
+	$(luamp) spec/bench/run.lua --curves $(ARGS)
 
 ##
 ## Keeping the sources in order

@@ -211,7 +211,10 @@ static double pool_chunk1(void) {
 }
 
 const struct floor_workload floor_queue[] = {
-    {"queue_1p1c_int", q_1p1c_int}, {"queue_1p1c_rec", q_1p1c_rec},
-    {"queue_2p2c_rec", q_2p2c_rec}, {"queue_4p1c_rec", q_4p1c_rec},
-    {"queue_pingpong", q_pingpong}, {"pool_map_tiny_chunk1", pool_chunk1},
+    {"queue_1p1c_int", q_1p1c_int},
+    {"queue_1p1c_rec", q_1p1c_rec},
+    {"queue_2p2c_rec", q_2p2c_rec},
+    {"queue_4p1c_rec", q_4p1c_rec},
+    {"queue_pingpong", q_pingpong},
+    {"pool_map_tiny_chunk1", pool_chunk1},
     {NULL, NULL}};
