@@ -205,6 +205,8 @@ describe("a future", function()
     assert.same({ future }, mp.wait { queue, future })
     local doomed = executor:submit(function() os.exit(1) end)
     assert.same({ doomed }, mp.wait { queue, doomed })
+    assert.error_matches(function() mp.wait { doomed, 999999 } end,
+      "wait: list%[2%] is not an open descriptor")
   end)
 end)
 

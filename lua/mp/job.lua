@@ -1,5 +1,4 @@
 --- What somebody waits for: the tasks of one call, and their results.
-local error_types = require "mp.error"
 local proc = require "mp.proc"
 
 --- A call's outcome, to be waited for.
@@ -203,8 +202,5 @@ function Call:_one(_, value, several)
   if several then self.several = value else self.returned = value end
   count(self, 1)
 end
-
---- The text of an error, for a log.
-job.text = error_types.text
 
 return job

@@ -68,7 +68,8 @@ function Stream:close() self.conn:close() end
 function stream.wait(writers, readers, timeout)
   local all = table.move(readers, 1, #readers, #writers + 1,
     table.move(writers, 1, #writers, 1, {}))
-  return core.wait(all, timeout, #writers)
+  local found = core.wait(all, timeout, #writers)
+  return found or error("wait: a descriptor was closed under the server", 2)
 end
 
 --- For a pipe that is read without pause, and whose `fileno` is asked for

@@ -72,7 +72,11 @@ function wait.wait(list, timeout)
   while true do
     local ready, last = {}, 0
     local fds, owner = descriptors(list)
-    for _, index in ipairs(core.wait(fds, until_look(list, left))) do
+    local found, bad = core.wait(fds, until_look(list, left))
+    if not found then
+      error(("wait: list[%d] is not an open descriptor"):format(owner[bad]), 2)
+    end
+    for _, index in ipairs(found) do
       local i = owner[index]
       if i ~= last and is_ready(list[i]) then ready[#ready + 1] = list[i] end
       last = i

@@ -141,39 +141,40 @@ local function send_part(self, slot, part)
 end
 
 --- Tasks that belong together; the worker's cell tells which one is running.
---- One protected call runs them until one of them fails.
+--- One protected call runs several, until it is time to look at the clock or
+--- one of them fails.
 local function run_many(self, slot, f, list, n, star)
   local cells, index, now = self.cells, self.index, proc.now
   local mark, started = slot << 32, now()
   local first, results, failures = 1, {}, nil
   local at = 0 -- the task that runs
-  local function look()
-    local seconds = now() - started
-    if at < n and seconds <= FLUSH then return end
-    send_part(self, slot,
-      { first, results, at - first + 1, failures, seconds })
-    first, results, failures = at + 1, {}, nil
-    started = now()
-  end
   local function go()
-    while at < n do
-      local i = at + 1
-      at = i
-      cells[index] = mark | i
+    repeat
+      at = at + 1
+      cells[index] = mark | at
       local result
-      if star then result = f(unpack_args(list[i])) else result = f(list[i]) end
-      results[i - first + 1] = result
-      if i % 16 == 0 or i < 16 or i == n then look() end
-    end
+      if star then
+        result = f(unpack_args(list[at]))
+      else
+        result = f(list[at])
+      end
+      results[at - first + 1] = result
+    until at < 16 or at % 16 == 0 or at == n
   end
   repeat
     local ok, err = xpcall(go, failure_of)
     if not ok then
       failures = failures or {}
       failures[at - first + 1] = as_failure(err)
-      look()
     end
-  until ok
+    local seconds = now() - started
+    if at == n or seconds > FLUSH then
+      send_part(self, slot,
+        { first, results, at - first + 1, failures, seconds })
+      first, results, failures = at + 1, {}, nil
+      started = now()
+    end
+  until at == n
 end
 
 local function run(self, tag, payload)

@@ -8,8 +8,9 @@ static int to_fd(lua_Integer n) {
   return n >= 0 && n <= INT32_MAX ? (int)n : -1;
 }
 
-/* core.wait(list of descriptors, timeout [, n]) -> list of the indices ready;
- * the first n of the list are to be written to */
+/* core.wait(list of descriptors, timeout [, n]) -> list of the indices ready |
+ * nil, the index of one that is not open.  The first n of the list are to be
+ * written to. */
 static int lmp_wait_fds(lua_State *L) {
   int64_t deadline = lmp_deadline(L, 2);
   lua_Integer writers = luaL_optinteger(L, 3, 0);
@@ -34,9 +35,11 @@ static int lmp_wait_fds(lua_State *L) {
   while (rc == INTERRUPTED && lmp_resume(L));
   if (rc < 0) {
     for (i = 0; i < n; i++)
-      if (!mp_fd_is_open(list[i].fd))
-        return luaL_error(L, "wait: list[%d] is not an open descriptor",
-                          (int)i + 1);
+      if (!mp_fd_is_open(list[i].fd)) {
+        lua_pushnil(L);
+        lua_pushinteger(L, (lua_Integer)i + 1);
+        return 2;
+      }
     return lmp_raise(L, rc, "wait");
   }
   lua_createtable(L, rc, 0);
