@@ -51,10 +51,12 @@ static int is_awaited(struct mp__slot *s) {
 }
 
 /* The word, the count of sweeps, and the lives of the others; how many, or 0
- * when one of these has just ended. */
+ * when one of these has just ended.  The kernel takes so many words: of a
+ * large family each watches those who sit behind it, so that every life is
+ * watched by many, and who sweeps tells all. */
 static unsigned list_words(struct mp__waitv *v, uint32_t *word, uint32_t val) {
   uint64_t nslots = mp__load64_rlx(&MP__HEAD->nslots);
-  struct mp__slot *me = mp__me();
+  uint64_t seat = mp__slot_index(mp__me());
   unsigned n = 0;
   uint64_t i;
 
@@ -62,11 +64,12 @@ static unsigned list_words(struct mp__waitv *v, uint32_t *word, uint32_t val) {
   v[n++].val = val;
   v[n].word = &MP__HEAD->deaths;
   v[n++].val = mp__load32_seq(&MP__HEAD->deaths);
-  for (i = 1; i <= nslots && n < MP__WAITV_MAX; i++) {
-    struct mp__slot *s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+  for (i = 1; i < nslots && n < MP__WAITV_MAX; i++) {
+    uint64_t at = 1 + (seat - 1 + i) % nslots;
+    struct mp__slot *s = mp__slot_at(MP__SLOTS + at * MP__SLOT_SIZE);
     uint32_t life;
 
-    if (s == me || !is_awaited(s))
+    if (!is_awaited(s))
       continue;
     life = mp__load32_rlx(&s->life.life);
     if (!(life & (MP__LIFE_WAITERS | MP__LIFE_DIED)))
@@ -100,9 +103,7 @@ static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
 static _Thread_local unsigned idle;
 
 static int64_t nap_ns(void) {
-  if (idle < IDLE_NAPS || mp__load64_rlx(&MP__HEAD->nslots) + 2 > MP__WAITV_MAX)
-    return NAP_NS;
-  return IDLE_NAP_NS;
+  return idle < IDLE_NAPS ? NAP_NS : IDLE_NAP_NS;
 }
 
 int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
