@@ -135,6 +135,10 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
 /* Outside of any transaction. */
+/* Begin one, with an object in it and our hold, its only one; the caller ends
+ * it.  On failure there is none, and *held is empty. */
+int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held);
 void mp__leave_pipes(void);
 void mp__collect(void); /* take the garbage apart */
 
