@@ -393,8 +393,8 @@ void *mp__sys_fork_page(void) {
   return p;
 }
 
-int64_t *mp__sys_robust_list(void) {
-  int64_t *head = NULL;
+uint64_t *mp__sys_robust_list(void) {
+  uint64_t *head = NULL;
   size_t len = 0;
 
   if (syscall(SYS_get_robust_list, 0, &head, &len) < 0)

@@ -117,7 +117,7 @@ void *mp__sys_map_file(int fd, uint64_t size); /* shared; NULL */
 void *mp__sys_map(size_t bytes); /* private, zero; NULL */
 void mp__sys_unmap(void *p, size_t bytes);
 void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
-int64_t *mp__sys_robust_list(void);
+uint64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
 int mp__sys_random(void *to, size_t n);
 
