@@ -49,6 +49,22 @@ describe("a pool", function()
     assert.same({ n = 1, 3 }, pool:starmap_async(sub, { { 5, 2 } }):get())
   end)
 
+  it("maps what only behaves like a list, as it is at the call", function()
+    local pool <close> = mp.Pool(2)
+    local proxy = setmetatable({},
+      { __index = function(_, i) return i ~= "n" and 10 * i or nil end,
+        __len = function() return 5 end })
+    assert.same({ n = 5, 100, 400, 900, 1600, 2500 }, pool:map(square, proxy))
+    local list = { "exit", 1, 2, 3, 4 }
+    local later = pool:map_async(function(x)
+      if x == "exit" then os.exit(3) end
+      return x
+    end, list, { chunksize = 5 })
+    for i = 1, 5 do list[i] = "changed" end
+    later:wait() -- the rest is sent again
+    assert.same({ nil, 1, 2, 3, 4 }, later.results)
+  end)
+
   it("gives results later", function()
     local pool <close> = mp.Pool(2)
     local one = pool:apply_async(square, { 3 })

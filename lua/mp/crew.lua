@@ -17,6 +17,7 @@ local error_types = require "mp.error"
 local functions = require "mp.functions"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
+local run = require "mp.run"
 local staffs = require "mp.staff"
 local worker_main = require "mp.worker"
 
@@ -67,10 +68,13 @@ local function put(self, item, plain)
   local items, free, entry = self.items, self.free, item.entry
   local slot = free[#free] or #items + 1
   if slot > SLOT then error("too many tasks are queued", 0) end
-  local id, payload = entry.id or 0, item.payload
-  if id == 0 then payload = { entry.send, payload } end
-  local tag = slot | item.kind << KIND | item.n << COUNT | id << FUNCTION
-  local ok, number = pcall(self.put, self.tasks, payload, tag, plain)
+  local id, payload, from, n = entry.id or 0, item.payload, item.from, item.n
+  if id == 0 then
+    if from then payload, from = run.slice(payload, from, n), nil end
+    payload = { entry.send, payload }
+  end
+  local tag = slot | item.kind << KIND | n << COUNT | id << FUNCTION
+  local ok, number = pcall(self.put, self.tasks, payload, tag, plain, from, n)
   if not ok then error(rename(number, item), 0) end
   free[#free] = nil
   items[slot], item.slot, item.number = item, slot, number
@@ -110,9 +114,11 @@ end
 ---@param first integer
 ---@param n integer number of tasks; for CALL: of arguments; MOST at most
 ---@param payload any
+---@param from? integer the payload is n elements of that list, from there on;
+--- the list stays as it is, for it may have to be read again
 ---@return table? item valid while it is pending; nil: the tasks cannot go
 --- together, submit each alone
-function Crew:submit(job, entry, kind, first, n, payload)
+function Crew:submit(job, entry, kind, first, n, payload, from)
   if self.broken or self.ending then
     rethrow(self.broken or self.end_error)
   end
@@ -121,7 +127,7 @@ function Crew:submit(job, entry, kind, first, n, payload)
   local item = spare[#spare] or {}
   spare[#spare] = nil
   item.job, item.entry, item.kind, item.first = job, entry, kind, first
-  item.n, item.payload, item.at = n, payload, 1
+  item.n, item.payload, item.from, item.at = n, payload, from, 1
   if n > 1 and kind ~= CALL then
     local ok, err = pcall(put, self, item, true)
     if error_types.interrupted(not ok and err) then rethrow(err) end
@@ -275,16 +281,12 @@ end
 
 -- Workers that have ended
 
-local function slice(item, from, to)
-  if item.kind == ONE or item.kind == CALL then return item.payload end
-  return table.move(item.payload, from, to, 1, {})
-end
-
+--- Queue some of its tasks once more.
 local function again(self, item, from, to)
   if from > to then return end
   local rest = { job = item.job, entry = item.entry, kind = item.kind,
     first = item.first + from - 1, n = to - from + 1, at = 1,
-    payload = slice(item, from, to) }
+    payload = item.payload, from = item.from + from - 1 }
   local ok, err = pcall(put, self, rest)
   if not ok then rest.job:_fail(rest.first, rest.n, err) end
 end

@@ -16,6 +16,7 @@ local codec = require "mp.codec"
 local error_types = require "mp.error"
 local life = require "mp.life"
 local proc = require "mp.proc"
+local runs = require "mp.run"
 require "mp.queue" -- the methods of what arrives with the work
 require "mp.cell"
 
@@ -34,6 +35,8 @@ local PART = worker.PART << KIND
 
 --- After so many seconds the results of a run are sent, not kept until its end.
 local FLUSH = 0.002
+--- Room for so many of them is made before it is known how many there will be.
+local LIKELY = 0x4000
 
 local function unpack_args(args)
   return table.unpack(args, 1, args.n or #args)
@@ -141,38 +144,29 @@ local function send_part(self, slot, part)
 end
 
 --- Tasks that belong together; the worker's cell tells which one is running.
---- One protected call runs several, until it is time to look at the clock or
---- one of them fails.
-local function run_many(self, slot, f, list, n, star)
+--- One protected call runs many, until it is time to send a part or one of
+--- them fails.
+local function run_many(self, slot, f, list, n)
   local cells, index, now = self.cells, self.index, proc.now
   local mark, started = slot << 32, now()
-  local first, results, failures = 1, {}, nil
-  local at = 0 -- the task that runs
-  local function go()
-    repeat
-      at = at + 1
-      cells[index] = mark | at
-      local result
-      if star then
-        result = f(unpack_args(list[at]))
-      else
-        result = f(list[at])
-      end
-      results[at - first + 1] = result
-    until at < 16 or at % 16 == 0 or at == n
-  end
+  local first, results, failures = 1, runs.list(math.min(n, LIKELY)), nil
+  local at = 0 -- the last task that has run
   repeat
-    local ok, err = xpcall(go, failure_of)
-    if not ok then
+    local ok, last = xpcall(runs.tasks, failure_of, f, list, at + 1, n,
+      results, first, cells, index, mark, started + FLUSH)
+    if ok then
+      at = last
+    else
+      at = cells[index] - mark
       failures = failures or {}
-      failures[at - first + 1] = as_failure(err)
+      failures[at - first + 1] = as_failure(last)
     end
     local seconds = now() - started
     if at == n or seconds > FLUSH then
-      send_part(self, slot,
-        { first, results, at - first + 1, failures, seconds })
-      first, results, failures = at + 1, {}, nil
-      started = now()
+      local length = at - first + 1
+      send_part(self, slot, { first, results, length, failures, seconds })
+      first, failures, started = at + 1, nil, now()
+      results = runs.list(math.min(n - at, length))
     end
   until at == n
 end
@@ -187,7 +181,9 @@ local function run(self, tag, payload)
   if not ok then return fail(self, slot, as_failure(f)) end
   if kind == ONE then return run_one(self, slot, f, payload) end
   if kind == CALL then return run_call(self, slot, f, payload, n) end
-  return run_many(self, slot, f, payload, n, kind ~= RUN)
+  if kind == RUN then return run_many(self, slot, f, payload, n) end
+  run_many(self, slot, function(args) return f(unpack_args(args)) end,
+    payload, n)
 end
 
 --- Take items until the queue is closed or the quota of tasks is used up.

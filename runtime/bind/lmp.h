@@ -36,6 +36,10 @@ enum {
 
 LMP_LOCAL struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
                                       const char *root);
+/* Elements first .. first+n-1 of the table at idx (raw), as a table. */
+LMP_LOCAL struct lmp_packer *lmp_pack_part(lua_State *L, int idx,
+                                           lua_Integer first, lua_Integer n,
+                                           unsigned flags, const char *root);
 
 /* lmp_unpack.c -- bytes to value.
  *
@@ -178,6 +182,7 @@ LMP_LOCAL void lmp_cell_types(lua_State *L);
 
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_task_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_run_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
 /* lmp_host.c -- the program that has embedded us; NULL: none has told us. */

@@ -20,20 +20,28 @@ static struct lmp_box *check_any(lua_State *L) {
       L, 1, b && b->kind == MP_TYPE_SIMPLE ? MP_TYPE_SIMPLE : MP_TYPE_JOINABLE);
 }
 
-/* queue:_put(value, tag [, plain]) -> the item's number in this queue |
- * false, "closed"
+/* queue:_put(value, tag [, plain [, first, n]]) -> the item's number in this
+ * queue | false, "closed"
  *
- * With `plain`, raises before any __reduce is called. */
+ * With `plain`, raises before any __reduce is called; with `first`, the item is
+ * the list of n elements of `value` from there on (raw). */
 static int lmp_task_put(lua_State *L) {
   struct lmp_box *b = check_any(L);
   uint64_t tag = (uint64_t)luaL_checkinteger(L, 3);
   unsigned flags = LMP_TAGGED | (lua_toboolean(L, 4) ? LMP_PLAIN : 0);
+  lua_Integer first = luaL_optinteger(L, 5, 0);
+  lua_Integer n = luaL_optinteger(L, 6, -1);
   struct lmp_packer *p;
   uint32_t number;
   int rc;
 
   lua_settop(L, 2);
-  p = lmp_pack(L, 2, flags, "value");
+  if (first > 0 && n >= 0) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    p = lmp_pack_part(L, 2, first, n, flags, "value");
+  } else {
+    p = lmp_pack(L, 2, flags, "value");
+  }
   memcpy((void *)(uintptr_t)p->out.iov[0].base, &tag, sizeof tag);
   do
     rc = mp_queue_put(b->held, &p->out, MP_FOREVER, &number);
