@@ -19,9 +19,10 @@ local TESTS = {
   mutex = { "mutex_test", explore = "lock rlock" },
   event = { "event_test", explore = "event" },
   claim = { "claim_test", "fifo_test" },
+  recall = { "claim_test" },
   queue = { "queue_test", "fifo_test", "claim_test", explore = "queue" },
 }
-local ORDER = { "lock", "mutex", "event", "claim", "queue" }
+local ORDER = { "lock", "mutex", "event", "claim", "recall", "queue" }
 
 -- Mistakes that nobody can notice: file, part of the line, why.
 local EQUAL = {
