@@ -50,8 +50,20 @@ end
 ---@return fun(window: integer)
 function batch.of_list(self, kind, list, n, chunksize)
   local next_one = 1
+  local crew, entry = self.crew, self.entry
+  if chunksize == 1 and kind == crews.RUN and entry.id then
+    return function(window)
+      while next_one <= n and crew.items.pending <= window // 2 do
+        local room = window - crew.items.pending
+        local length = math.min(room, n - next_one + 1, MOST)
+        local first = next_one
+        next_one = first + length
+        crew:submit_each(self, entry, list, first, length)
+      end
+    end
+  end
   return function(window)
-    while next_one <= n and self.crew.pending < window do
+    while next_one <= n and crew.items.pending < window do
       local left = n - next_one + 1
       local length = chunksize or run_length(self, left, TARGET)
       length = math.min(length, left, MOST)
@@ -76,7 +88,9 @@ function batch.run(self, feed, deadline, label)
   local display = label and progress.open(label, self, crew)
   local _ <close> = display
   while not self.ready_now do
-    if crew.pending <= crew.size then window = math.min(2 * window, WINDOW) end
+    if crew.items.pending <= crew.size then
+      window = math.min(2 * window, WINDOW)
+    end
     feed(window)
     if self.ready_now then break end
     local left = job.left(deadline)

@@ -84,6 +84,11 @@ function Job:_deliver(first, list, n, failures)
   count(self, n)
 end
 
+--- The results of n tasks that travelled alone are in self.results.
+function Job:_came(n)
+  count(self, n)
+end
+
 function Job:_one(place, value)
   self.results[place] = value
   count(self, 1)

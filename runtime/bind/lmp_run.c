@@ -31,8 +31,7 @@ static int lmp_run_move(lua_State *L) {
   return 0;
 }
 
-/* The cell in which a worker says what it is at. */
-static void *check_cell(lua_State *L, int idx, lua_Integer i) {
+void *lmp_run_cell(lua_State *L, int idx, lua_Integer i) {
   struct lmp_box *b = lmp_box_hot(L, idx, MP_TYPE_ARRAY);
 
   if (b->cell.code != 'Q' || i < 1 || (uint64_t)i > b->cell.n)
@@ -50,7 +49,7 @@ static int lmp_run_tasks(lua_State *L) {
   lua_Integer task = luaL_checkinteger(L, 3);
   lua_Integer last = luaL_checkinteger(L, 4);
   lua_Integer from = luaL_checkinteger(L, 6);
-  void *cell = check_cell(L, 7, luaL_checkinteger(L, 8));
+  void *cell = lmp_run_cell(L, 7, luaL_checkinteger(L, 8));
   union mp_num at = {.u = (uint64_t)luaL_checkinteger(L, 9)};
   int64_t deadline = (int64_t)(luaL_checknumber(L, 10) * 1e9);
   uint64_t mark = at.u;
