@@ -72,6 +72,25 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
   return 0;
 }
 
+int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held) {
+  uint64_t off;
+  int rc;
+
+  *held = MP_REF_EMPTY;
+  mp__begin(t);
+  rc = mp__obj_new(t, type, len, &off);
+  if (rc == 0)
+    rc = mp__hold(t, mp__me(), off, held);
+  if (rc < 0) {
+    mp__abort(t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  ((struct mp__obj *)mp__at(off))->refs[0] = 1;
+  return 0;
+}
+
 /* The ledger */
 
 static int is_pipe(uint64_t name) {
