@@ -75,7 +75,10 @@ describe("a pool", function()
     assert.matches("list%[200%]: cannot send a thread", tostring(err))
     assert.same({ n = 3, 1, 4, 9 },
       pool:map(square, { 1, 2, 3 }, { chunksize = 1 }))
-    assert.same(0, pool._crew.items.pending)
+    -- One of the first list may still be at a task: not pending for ever.
+    pool:close()
+    pool:join()
+    assert.equal(0, pool._crew.items.pending)
   end)
 
   it("maps what only behaves like a list, as it is at the call", function()
