@@ -59,11 +59,22 @@ static uint64_t class_for(uint64_t len) {
 
 /* The journal */
 
-void mp__begin(struct mp__txn *t) {
+static void clear(struct mp__txn *t) {
   t->n = 0;
   t->ngone = 0;
   t->bare = 0;
+}
+
+void mp__begin(struct mp__txn *t) {
+  clear(t);
   (void)mp__lock_take(&MP__HEAD->big);
+}
+
+int mp__begin_by(struct mp__txn *t, int64_t deadline) {
+  int rc = mp__lock_by(&MP__HEAD->big, deadline);
+
+  clear(t);
+  return rc < 0 ? rc : 0;
 }
 
 uint64_t mp__peek(struct mp__txn *t, const uint64_t *word) {

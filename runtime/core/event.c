@@ -92,9 +92,17 @@ void mp_event_rearm(mp_ref ref, int fd) {
     mp__bell_ring(bell);
 }
 
+/* Big lock held. */
+void mp__event_died(uint64_t name) {
+  struct event *e = event_of(name);
+
+  if (e->obj.bell.fd && mp__load64_seq(&e->word) & SET)
+    mp__bell_ring_again(&e->obj.bell);
+}
+
 /* Whoever polls the descriptor shall not see it readable any more. */
 static void quiet(mp_ref ref) {
-  int fd = mp__vault_get(event_of(ref)->obj.bell.fd);
+  int fd = mp__vault_get_by(event_of(ref)->obj.bell.fd, MP_NOW);
 
   if (fd >= 0)
     mp_event_rearm(ref, fd);

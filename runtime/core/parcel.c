@@ -32,15 +32,33 @@ void mp__out_copy(void *to, const struct mp_out *out) {
   }
 }
 
-int mp__parcel_new(const struct mp_out *out, mp_ref *held) {
+/* The parcel keeps one more of the objects alive. */
+static int add_ref(struct mp__parcel *p, uint64_t name, int64_t deadline) {
+  struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
+
+  if (rc < 0)
+    return rc;
+  p->refs[p->nrefs] = name;
+  mp__ref(&t, name);
+  mp__set(&t, &p->nrefs, p->nrefs + 1);
+  mp__end(&t);
+  MP_FAULT("parcel.ref");
+  return 0;
+}
+
+int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline) {
   uint64_t len = mp__out_len(out);
   uint64_t head = sizeof(struct mp__parcel) + out->nrefs * sizeof(uint64_t);
   struct mp__parcel *p;
   struct mp__txn t;
   unsigned i;
-  int rc;
+  int rc = mp__begin_by(&t, deadline);
 
-  rc = mp__obj_open(&t, MP_TYPE_PARCEL, head + len, held);
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
+    return rc;
+  rc = mp__obj_fill(&t, MP_TYPE_PARCEL, head + len, held);
   if (rc < 0)
     return rc;
   p = mp__at(MP_REF_ID(*held));
@@ -48,12 +66,11 @@ int mp__parcel_new(const struct mp_out *out, mp_ref *held) {
   p->len = len;
   mp__end(&t);
   for (i = 0; i < out->nrefs; i++) {
-    mp__begin(&t);
-    p->refs[i] = MP_REF_ID(out->refs[i]);
-    mp__ref(&t, p->refs[i]);
-    mp__set(&t, &p->nrefs, i + 1);
-    mp__end(&t);
-    MP_FAULT("parcel.ref");
+    rc = add_ref(p, MP_REF_ID(out->refs[i]), deadline);
+    if (rc < 0) {
+      mp_ref_close(held);
+      return rc;
+    }
   }
   mp__out_copy(p->refs + out->nrefs, out);
   MP_FAULT("parcel.copied");

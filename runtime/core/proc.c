@@ -150,7 +150,7 @@ int mp_proc_pid(mp_ref p) {
 static int keep_parcel(uint64_t *word, const struct mp_out *out) {
   struct mp__txn t;
   mp_ref parcel;
-  int rc = mp__parcel_new(out, &parcel);
+  int rc = mp__parcel_new(out, &parcel, MP__SURELY);
 
   if (rc < 0)
     return rc;
