@@ -75,7 +75,30 @@ describe("a pool", function()
     assert.matches("list%[200%]: cannot send a thread", tostring(err))
     assert.same({ n = 3, 1, 4, 9 },
       pool:map(square, { 1, 2, 3 }, { chunksize = 1 }))
+    pool:close()
+    pool:join() -- a worker may still have had one of the map that failed
     assert.same(0, pool._crew.items.pending)
+  end)
+
+  it("maps long strings, a few at a time", function()
+    local pool <close> = mp.Pool(2)
+    local list = {}
+    for i = 1, 40 do list[i] = string.char(64 + i):rep(i * 10000) end
+    list.n = 40
+    local most = 0
+    local submit = pool._crew.submit
+    function pool._crew.submit(...)
+      local item = submit(...)
+      most = math.max(most, pool._crew.items.pending)
+      return item
+    end
+    assert.same(list, pool:map(function(s) return s end, list))
+    assert.is_true(most > 0 and most <= 4)
+    for _, opts in ipairs { {}, { chunksize = 1 }, { chunksize = 7 } } do
+      assert.same(list, pool:map(function(s) return s end, list, opts))
+      assert.same(list,
+        pool:map_async(function(s) return s end, list, opts):get())
+    end
   end)
 
   it("maps what only behaves like a list, as it is at the call", function()
