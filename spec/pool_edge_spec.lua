@@ -315,6 +315,50 @@ describe("a pool", function()
   end)
 end)
 
+describe("a pool with as many pending items as it can number", function()
+  it("says so, and goes on when some are done", function()
+    assert.equal("ok\n", helper.output [[
+      require "mp.worker".SLOT = 7 -- as if memory were so small
+      local pool <close> = mp.Pool(1)
+      local gate, list = mp.SimpleQueue(), { 1, 2, 3, 4, 5, 6, 7, 8, 9 }
+      local held = pool:apply_async(function() return gate:get() end)
+      local function add(x) return x + 1 end
+      local ok, why = pcall(pool.map_async, pool, add, list,
+        { chunksize = 1 })
+      assert(not ok and why:find("7 pending items", 1, true), why)
+      local some = {}
+      for i = 1, 9 do
+        ok, why = pcall(pool.apply_async, pool, add, { i })
+        if not ok then break end
+        some[i] = why
+      end
+      assert(not ok and why:find("7 pending items", 1, true), why)
+      gate:put "opened"
+      assert(held:get() == "opened")
+      for i, result in ipairs(some) do assert(result:get() == i + 1) end
+      assert(pool:map(add, list, { chunksize = 3 })[9] == 10)
+      print "ok"
+    ]])
+  end)
+
+  it("has room for more than a million of them", function()
+    helper.slow(120)
+    assert.equal("ok\n", helper.output([[
+      local pool <close> = mp.Pool(1)
+      local gate, list = mp.SimpleQueue(), {}
+      for i = 1, 1100000 do list[i] = i end
+      local held = pool:apply_async(function() gate:get() end)
+      local all = pool:map_async(function(x) return x end, list,
+        { chunksize = 1 })
+      gate:put(true)
+      held:get()
+      all = all:get()
+      for i = 1, #list do assert(all[i] == i) end
+      print "ok"
+    ]], { limit = 100 }))
+  end)
+end)
+
 describe("an idle worker", function()
   it("hardly ever wakes", function()
     local pool <close> = mp.Pool(1)

@@ -66,7 +66,10 @@ end
 local function put(self, item, plain)
   local items, free, entry = self.items, self.free, item.entry
   local slot = free[#free] or #items + 1
-  if slot > SLOT then error("too many tasks are queued", 0) end
+  if slot > SLOT then
+    error(("the pool has %d pending items, and takes more only when some are "
+      .. "done: use a larger chunksize, or imap"):format(SLOT), 0)
+  end
   local id, payload = entry.id or 0, item.payload
   if id == 0 then payload = { entry.send, payload } end
   local tag = slot | item.kind << KIND | item.n << COUNT | id << FUNCTION
