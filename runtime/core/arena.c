@@ -334,6 +334,7 @@ void mp__arena_forget(void) {
   mp__here.base = NULL;
   mp__sys_close(mp__here.memfd);
   mp__here.memfd = -1;
+  mp__sys_null_drop();
   for (i = 0; i < 2; i++) {
     mp__sys_close(mp__here.vault[i]);
     mp__here.vault[i] = -1;

@@ -20,7 +20,11 @@
 #include "mp.h"
 
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
-#define MP__LAYOUT 2                /* bump when any layout changes */
+#ifdef __GLIBC__
+#define MP__LAYOUT 2 /* bump when any layout changes */
+#else
+#define MP__LAYOUT 0x10002 /* the same; see struct mp__life */
+#endif
 #define MP__CLASSES 128
 #define MP__TXN_MAX 126
 #define MP__SLOTS 65536 /* offset of the process table */

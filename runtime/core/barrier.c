@@ -52,27 +52,10 @@ static struct mp__barrier *barrier_of(mp_ref ref) {
   return mp__at(MP_REF_ID(ref));
 }
 
-static int new_barrier(struct mp__txn *t, uint64_t parcel, mp_ref *held) {
-  struct mp__barrier *b;
-  uint64_t off;
-  int rc = mp__obj_new(t, MP_TYPE_BARRIER, sizeof *b, &off);
-
-  if (rc == 0)
-    rc = mp__hold(t, mp__me(), off, held);
-  if (rc < 0)
-    return rc;
-  b = mp__at(off);
-  b->obj.refs[0] = 1;
-  b->waiting.len = MP__ROSTER_FIRST;
-  b->action = MP_REF_ID(parcel);
-  if (parcel)
-    mp__pass(t, mp__me(), parcel);
-  return 0;
-}
-
 int mp_barrier_open(mp_ref *held, uint32_t parties, double patience,
                     const struct mp_out *action) {
   mp_ref parcel = MP_REF_EMPTY;
+  struct mp__barrier *b;
   struct mp__txn t;
   int rc = mp_enter();
 
@@ -81,16 +64,18 @@ int mp_barrier_open(mp_ref *held, uint32_t parties, double patience,
     rc = mp__parcel_new(action, &parcel, MP__SURELY);
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = new_barrier(&t, parcel, held);
+  rc = mp__obj_open(&t, MP_TYPE_BARRIER, sizeof *b, held);
   if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
     mp_ref_close(&parcel);
     return rc;
   }
-  barrier_of(*held)->parties = parties;
-  barrier_of(*held)->patience = patience;
+  b = barrier_of(*held);
+  b->waiting.len = MP__ROSTER_FIRST;
+  b->parties = parties;
+  b->patience = patience;
+  b->action = MP_REF_ID(parcel);
+  if (parcel)
+    mp__pass(&t, mp__me(), parcel);
   mp__end(&t);
   return 0;
 }

@@ -50,21 +50,11 @@ static struct mp__mutex *mutex_of(const struct mp__cond *c) {
 int mp_cond_open(mp_ref *held, mp_ref mutex) {
   struct mp__cond *c;
   struct mp__txn t;
-  uint64_t off;
-  int rc;
+  int rc = mp__obj_open(&t, MP_TYPE_COND, sizeof *c, held);
 
-  *held = MP_REF_EMPTY;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, MP_TYPE_COND, sizeof *c, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  if (rc < 0)
     return rc;
-  }
-  c = mp__at(off);
-  c->obj.refs[0] = 1;
+  c = mp__at(MP_REF_ID(*held));
   c->mutex = MP_REF_ID(mutex);
   c->deaths = mp__load32_seq(&MP__HEAD->deaths);
   c->waiters.len = MP__ROSTER_FIRST;

@@ -26,15 +26,21 @@
 #define MP__EXIT_FINAL 0x20000u
 #define MP__EXIT_LOST 255 /* the code when nobody could learn it */
 
-/* The robust-list node of the C library's layout: the futex word lies 32
- * bytes before `next`, the neighbour's pointers are reached through `prev`. */
+/* The node of the thread's robust list, in the layout of the C library's
+ * mutex: so far lies the futex word before `next`, and musl reads `kind`. */
 struct mp__life {
+#ifdef __GLIBC__
   uint32_t life;
-  uint32_t pad0;
+  uint32_t kind;
+#else
+  uint32_t kind; /* MP__LIFE_SHARED; the member */
+  uint32_t life;
+#endif
   uint64_t pad[2];
   uint64_t prev; /* addresses of the member itself, of use to it alone */
   uint64_t next;
 };
+#define MP__LIFE_SHARED 128 /* musl's mark of what other processes wait for */
 
 struct mp__slot {
   struct mp__obj obj;
@@ -112,10 +118,12 @@ int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */
 void mp__name_self(struct mp__slot *s);
 /* head: the thread's robust list, or NULL */
 int mp__born(struct mp__slot *s,
-             uint64_t *head);           /* link the calling thread's life */
-void mp__unborn(struct mp__slot *s);    /* the thread ends */
+             uint64_t *head); /* link the calling thread's life */
+
+void *mp__robust_head(void);            /* robust.c; NULL: none for us */
 void mp__robust_after_fork(void *head); /* what the C library's fork does */
-void *mp__robust_head(void);
+int mp__life_link(struct mp__slot *s, uint64_t *head);
+void mp__life_unlink(struct mp__slot *s); /* the thread goes on without */
 
 /* In a transaction. */
 int mp__slot_new(struct mp__txn *t, struct mp__slot **out);
@@ -135,6 +143,13 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
 /* Outside of any transaction. */
+/* Begin one, with an object in it and our hold, its only one; the caller ends
+ * it.  On failure there is none, and *held is empty. */
+int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held);
+/* The same, by the deadline for the lock: -MP_ETIMEOUT, -EINTR. */
+int mp__obj_open_by(struct mp__txn *t, enum mp_type type, uint64_t len,
+                    mp_ref *held, int64_t deadline);
 void mp__leave_pipes(void);
 void mp__collect(void);     /* take the garbage apart */
 void mp__close_late(void);  /* what could not be closed when it should */

@@ -20,25 +20,21 @@ static struct mp__fifo *fifo_of(mp_ref queue) {
 int mp_queue_open(mp_ref *held, enum mp_type type, uint32_t max_items) {
   struct mp__fifo *f;
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, type, sizeof *f, &off);
-  if (rc == 0)
-    rc = mp__queue_init(&t, &((struct mp__fifo *)mp__at(off))->q, 0);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
+  rc = mp__obj_open(&t, type, sizeof *f, held);
+  if (rc < 0)
+    return rc;
+  f = fifo_of(*held);
+  rc = mp__queue_init(&t, &f->q, 0);
   if (rc < 0) {
     mp__abort(&t);
     *held = MP_REF_EMPTY;
     return rc;
   }
-  f = mp__at(off);
-  f->obj.refs[0] = 1;
   f->q.max_items = max_items;
   mp__end(&t);
   return 0;

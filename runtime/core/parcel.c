@@ -52,23 +52,12 @@ int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline) {
   uint64_t head = sizeof(struct mp__parcel) + out->nrefs * sizeof(uint64_t);
   struct mp__parcel *p;
   struct mp__txn t;
-  uint64_t off;
   unsigned i;
-  int rc = mp__begin_by(&t, deadline);
+  int rc = mp__obj_open_by(&t, MP_TYPE_PARCEL, head + len, held, deadline);
 
-  *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  rc = mp__obj_new(&t, MP_TYPE_PARCEL, head + len, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
-    return rc;
-  }
-  p = mp__at(off);
-  p->obj.refs[0] = 1;
+  p = mp__at(MP_REF_ID(*held));
   p->nrefs = 0;
   p->len = len;
   mp__end(&t);

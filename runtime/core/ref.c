@@ -72,6 +72,31 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
   return 0;
 }
 
+int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held) {
+  return mp__obj_open_by(t, type, len, held, MP__SURELY);
+}
+
+int mp__obj_open_by(struct mp__txn *t, enum mp_type type, uint64_t len,
+                    mp_ref *held, int64_t deadline) {
+  uint64_t off;
+  int rc = mp__begin_by(t, deadline);
+
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
+    return rc;
+  rc = mp__obj_new(t, type, len, &off);
+  if (rc == 0)
+    rc = mp__hold(t, mp__me(), off, held);
+  if (rc < 0) {
+    mp__abort(t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  ((struct mp__obj *)mp__at(off))->refs[0] = 1;
+  return 0;
+}
+
 /* The ledger */
 
 static int is_pipe(uint64_t name) {

@@ -47,23 +47,15 @@ int mp_sem_open(mp_ref *held, uint32_t value, unsigned flags) {
   enum mp_type type = flags & MP_SEM_BOUNDED ? MP_TYPE_BOUNDED : MP_TYPE_SEM;
   struct mp__sem *s;
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, type, sizeof *s, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  rc = mp__obj_open(&t, type, sizeof *s, held);
+  if (rc < 0)
     return rc;
-  }
-  s = mp__at(off);
-  s->obj.refs[0] = 1;
+  s = mp__at(MP_REF_ID(*held));
   s->value = value | (flags & MP_SEM_SIGNALLING ? SIGNALLING : 0);
   s->initial = value;
   s->limit = flags & MP_SEM_BOUNDED ? value : MP_SEM_MAX;
