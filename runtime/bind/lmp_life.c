@@ -31,6 +31,7 @@ int lmp_life_finish(lua_State *L) {
   do
     rc = mp_finish();
   while (rc == INTERRUPTED && lmp_resume(L));
+  lmp_mutex_warn(L); /* afterwards: a child may have released one */
   return 0;
 }
 
@@ -52,9 +53,9 @@ static int lmp_life_claim(lua_State *L) {
 
 /* The state is closing: the program has come to its end. */
 static int guard_gc(lua_State *L) {
-  (void)L;
   while (mp_finish() == INTERRUPTED)
     ;
+  lmp_mutex_warn(L);
   return 0;
 }
 
