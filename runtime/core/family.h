@@ -147,9 +147,9 @@ void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
  * it.  On failure there is none, and *held is empty. */
 int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
                  mp_ref *held);
-/* The same, by the deadline for the lock: -MP_ETIMEOUT, -EINTR. */
-int mp__obj_open_by(struct mp__txn *t, enum mp_type type, uint64_t len,
-                    mp_ref *held, int64_t deadline);
+/* The same in one that the caller has begun. */
+int mp__obj_fill(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held);
 void mp__leave_pipes(void);
 void mp__collect(void);     /* take the garbage apart */
 void mp__close_late(void);  /* what could not be closed when it should */

@@ -53,8 +53,12 @@ int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline) {
   struct mp__parcel *p;
   struct mp__txn t;
   unsigned i;
-  int rc = mp__obj_open_by(&t, MP_TYPE_PARCEL, head + len, held, deadline);
+  int rc = mp__begin_by(&t, deadline);
 
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
+    return rc;
+  rc = mp__obj_fill(&t, MP_TYPE_PARCEL, head + len, held);
   if (rc < 0)
     return rc;
   p = mp__at(MP_REF_ID(*held));

@@ -74,18 +74,16 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
 
 int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
                  mp_ref *held) {
-  return mp__obj_open_by(t, type, len, held, MP__SURELY);
+  mp__begin(t);
+  return mp__obj_fill(t, type, len, held);
 }
 
-int mp__obj_open_by(struct mp__txn *t, enum mp_type type, uint64_t len,
-                    mp_ref *held, int64_t deadline) {
+int mp__obj_fill(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held) {
   uint64_t off;
-  int rc = mp__begin_by(t, deadline);
+  int rc = mp__obj_new(t, type, len, &off);
 
   *held = MP_REF_EMPTY;
-  if (rc < 0)
-    return rc;
-  rc = mp__obj_new(t, type, len, &off);
   if (rc == 0)
     rc = mp__hold(t, mp__me(), off, held);
   if (rc < 0) {
