@@ -354,8 +354,6 @@ describe("a pool with as many pending items as it can number", function()
     end
     pool._crew.items.free = { highest }
     assert.has_error(function() pool:apply(function() error "this one" end) end)
-    pool._crew.items.free = { highest }
-    assert.has_error(function() pool:apply(function() os.exit(3) end) end)
   end)
 end)
 
