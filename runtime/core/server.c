@@ -160,6 +160,7 @@ static int fork_one(const struct request *q, void **robust) {
     return -ESRCH;
   *robust = mp__robust_head();
   mp__hush(&hush, s);
+  mp__sys_null_ready();
   rc = mp__sys_clone(CLONE_PARENT, &s->pid);
   if (rc != 0)
     mp__unhush(&hush);
