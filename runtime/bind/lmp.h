@@ -215,6 +215,8 @@ LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
 
 /* lmp_mutex.c -- the type of guards, when the module opens */
 LMP_LOCAL void lmp_mutex_types(lua_State *L);
+/* the caller is about to end: a warning for each lock that it holds still */
+LMP_LOCAL void lmp_mutex_warn(lua_State *L);
 /* A guard for the box at idx; nothing to give back until it owns something. */
 struct lmp_guard;
 LMP_LOCAL struct lmp_guard *lmp_guard_push(lua_State *L, int idx);

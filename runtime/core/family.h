@@ -154,6 +154,8 @@ void mp__leave_pipes(void);
 void mp__collect(void);     /* take the garbage apart */
 void mp__close_late(void);  /* what could not be closed when it should */
 void mp__ledger_ring(void); /* the bells of all that the caller holds */
+/* The name in the caller's ledger behind entry *at, 0: none; big lock held. */
+uint64_t mp__ledger_next(uint64_t *at);
 
 /* sweep.c */
 int mp__scan(void);           /* sweep what has died; the number of them */
