@@ -32,11 +32,12 @@ local TESTS = {
     explore = "sem cond barrier" },
   claim = { "claim_test", "fifo_test", explore = "join" },
   fifo = { "fifo_test", "claim_test", "queue_test", explore = "queue join" },
+  recall = { "claim_test", explore = "recall" },
   queue = { "queue_test", "fifo_test", "claim_test",
     explore = "queue join" },
 }
 local ORDER = { "lock", "mutex", "event", "sem", "cond", "barrier", "roster",
-  "claim", "fifo", "queue" }
+  "claim", "recall", "fifo", "queue" }
 
 local QUICK, LONG = 2, 10 -- seconds of schedules before and after the tests
 local MOST = 6 -- seconds for each C test; a late one has failed

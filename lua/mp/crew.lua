@@ -13,18 +13,15 @@
 -- of the item without a result yet go back to the queue.  What runs code when
 -- it is packed or unpacked (__reduce) travels alone, so that a death in there
 -- is one task's.
-local codec = require "mp.codec"
 local error_types = require "mp.error"
+local functions = require "mp.functions"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
-local cell = require "mp.cell"
+local staffs = require "mp.staff"
 local worker_main = require "mp.worker"
 
 local Crew = {}
 Crew.__index = Crew
-
---- How many functions that nobody uses just now the workers keep.
-local IDLE_FUNCTIONS = 64
 
 local crew = {
   ONE = worker_main.ONE, RUN = worker_main.RUN,
@@ -34,126 +31,14 @@ local crew = {
 local ONE, CALL = crew.ONE, crew.CALL
 local SLOT, KIND = worker_main.SLOT, worker_main.KIND
 local COUNT, FUNCTION = worker_main.COUNT, worker_main.FUNCTION
-local LAST_ID = 0xffffff
-
---- After a terminate, seconds until a worker that does not end is killed.
-local GRACE = 2
 
 local function rethrow(err) error(err, 0) end
 
--- Functions
-
-local function describe(f)
-  if type(f) ~= "function" then return error_types.text(f) end
-  local info = debug.getinfo(f, "S")
-  return info.what == "C" and "a C function"
-    or ("function <%s:%d>"):format(info.short_src, info.linedefined)
-end
-
---- Drop the function that was idle longest; who still has it sends its code.
-local function evict(self)
-  local oldest
-  for _, entry in pairs(self.functions) do
-    if entry.pending == 0 and (not oldest or entry.stamp < oldest.stamp) then
-      oldest = entry
-    end
-  end
-  if not oldest then return end
-  self.functions[oldest.code] = nil
-  self.nfunctions = self.nfunctions - 1
-  if not oldest.id then return end
-  for _, w in pairs(self.workers) do w.control:put { oldest.id, false } end
-  oldest.id = nil
-end
-
-local function register(self, entry)
-  if self.last_id == LAST_ID then return end
-  self.last_id = self.last_id + 1
-  entry.id = self.last_id
-  for _, w in pairs(self.workers) do
-    w.control:put { entry.id, entry.code }
-  end
-end
-
---- A function without upvalues is always the same.
-local function is_constant(f)
-  if type(f) ~= "function" then return false end
-  local info = debug.getinfo(f, "Su")
-  return info.what == "Lua" and info.nups == 0
-end
-
---- How a function goes to the workers: {id = its number, or send = what items
---- carry}.  One that comes again, or has many tasks, is sent to each worker
---- once.
+--- How a function goes to the workers: what `submit` wants.
 ---@param f any what can be called
----@param many boolean
+---@param many boolean it has many tasks
 function Crew:use(f, many)
-  local ok, code = true, self.codes[f]
-  if not code then
-    ok, code = pcall(codec.encode, f)
-    if error_types.interrupted(not ok and code) then rethrow(code) end
-    if ok and is_constant(f) then self.codes[f] = code end
-  end
-  if not ok then -- it holds objects of the family: it travels with each item
-    return { send = f, pending = 0, name = describe(f) }
-  end
-  local entry = self.functions[code]
-  if not entry then
-    if self.nfunctions >= IDLE_FUNCTIONS then evict(self) end
-    entry = { code = code, send = code, pending = 0, name = describe(f) }
-    self.functions[code] = entry
-    self.nfunctions = self.nfunctions + 1
-  elseif not entry.id then
-    many = true
-  end
-  if many and not entry.id then register(self, entry) end
-  self.uses = self.uses + 1
-  entry.stamp = self.uses
-  return entry
-end
-
--- Workers
-
-local function start_worker(self, index)
-  local control = queue.SimpleQueue()
-  for _, entry in pairs(self.functions) do
-    if entry.id then control:put { entry.id, entry.code } end
-  end
-  self.started = self.started + 1
-  self.cells[index] = 1 -- not retired
-  local process = self.Process {
-    target = worker_main.main,
-    args = { index,
-      { tasks = self.tasks, results = self.results, control = control,
-        cells = self.cells },
-      self.setup },
-    name = ("%s-%d"):format(self.name, self.started), daemon = true,
-  }
-  process:start()
-  self.workers[index] = { process = process, control = control }
-  self.live = self.live + 1
-end
-
---- One more worker, if there is more to do than there are workers.  Raises
---- when it cannot be started and there is none.
----@return boolean started
-local function staff(self)
-  if self.live >= self.size or self.pending <= self.live then return false end
-  local index = 1
-  while self.workers[index] do index = index + 1 end
-  local ok, err = pcall(start_worker, self, index)
-  if not ok and (self.live == 0 or error_types.interrupted(err)) then
-    rethrow(err)
-  end
-  return ok
-end
-
-local function new_died(process, item, place)
-  return setmetatable({
-    process = process and process.name or "a worker",
-    pid = process and process.pid, exitcode = process and process.exitcode,
-    task = place, name = item and item.entry.name,
-  }, error_types.ProcessDied)
+  return self.functions:use(f, many)
 end
 
 -- Items
@@ -244,8 +129,9 @@ function Crew:submit(job, entry, kind, first, n, payload)
   else
     put(self, item)
   end
-  if self.live < self.size then
-    local ok, err = pcall(staff, self)
+  local staff = self.staff
+  if staff.live < staff.size then
+    local ok, err = pcall(staff.grow, staff, self.pending)
     if not ok then
       self.tasks:_void(item.number, item.number)
       forget(self, item)
@@ -324,7 +210,7 @@ end
 local function break_crew(self, cause)
   if self.broken then return end
   self.broken = setmetatable({ cause = cause }, error_types.BrokenPool)
-  for _, w in pairs(self.workers) do w.process:terminate() end
+  self.staff:signal "terminate"
   fail_all(self, self.broken)
 end
 
@@ -369,7 +255,7 @@ local function take(self, tag, ok, value)
       nil, value))
   end
   if not item then return end -- the crew was broken or terminated meanwhile
-  self.failures = 0
+  self.staff.failures = 0
   if kind == worker_main.PART then return take_part(self, item, value) end
   if kind == worker_main.FAILURE then
     return take_failure(self, item, tag >> COUNT, value)
@@ -412,7 +298,7 @@ local function give_up(self, item, at, process)
     again(self, item, at + 1, last)
   end
   local job, place = item.job, item.first + at - 1
-  local err = new_died(process, item, place)
+  local err = staffs.new_died(process, place, item.entry.name)
   forget(self, item)
   job:_fail(place, 1, err)
 end
@@ -423,58 +309,39 @@ local function find_number(self, number)
   end
 end
 
---- What the worker held when it died.
-local function bury(self, w, index)
-  local number = self.tasks:_lost(w.process)
+--- What a worker held when it died, and which of its tasks it was at.
+local function bury(self, process, word)
+  local number = self.tasks:_lost(process)
   local item, at = number and find_number(self, number), 1
   if not item then return end
-  local word = self.cells[index]
   if word >> 32 == item.slot then at = word & 0xffffffff end
-  give_up(self, item, at, w.process)
-end
-
-local function discharge(self, w, index)
-  w.process:join()
-  self.workers[index] = nil
-  self.live = self.live - 1
-  if self.cells[index] ~= 0 then -- it has not retired
-    self.failures = self.failures + 1
-    self.last_death = new_died(w.process)
-  end
-  bury(self, w, index)
-  w.process:close()
+  give_up(self, item, at, process)
 end
 
 --- New workers for those that have ended.
 local function replace(self)
+  local staff = self.staff
   local ok, more
-  repeat ok, more = pcall(staff, self) until not (ok and more)
+  repeat
+    ok, more = pcall(staff.grow, staff, self.pending)
+  until not (ok and more)
   if ok then return end
   if error_types.interrupted(more) then rethrow(more) end
   break_crew(self, more) -- nobody is left to do the rest
 end
 
---- A worker that has just been killed still runs for a moment; one that has
---- become another program runs on, but is none of ours.
-local function has_ended(process)
-  if not proc.gone(process) then return not process:is_alive() end
-  process:kill()
-  return true
-end
-
 --- Look for workers that have ended; others take their places.
 local function look(self)
-  local dead = {}
-  for index, w in pairs(self.workers) do
-    if has_ended(w.process) then dead[index] = w end
-  end
-  if not next(dead) then return end
+  local staff = self.staff
+  local dead = staff:ended()
+  if not dead then return end
   drain(self) -- what they left was sent before they ended
-  for index, w in pairs(dead) do discharge(self, w, index) end
-  if self.ending or self.broken then return end
-  if self.failures > self.max_restarts then
-    return break_crew(self, self.last_death)
+  for index, process in pairs(dead) do
+    bury(self, process, staff:discharge(index, process))
+    process:close()
   end
+  if self.ending or self.broken then return end
+  if staff:hopeless() then return break_crew(self, staff.last_death) end
   replace(self)
 end
 
@@ -532,14 +399,15 @@ end
 --- All that is to be waited for: results, and the ends of workers.
 function Crew:filenos()
   local list = { self.results:fileno() }
-  for _, w in pairs(self.workers) do list[#list + 1] = w.process.sentinel end
+  self.staff:sentinels(list)
   return list
 end
 
 --- What it is doing, for a progress display.
 function Crew:stats()
-  return { workers = self.live, pending = self.pending,
-    busy = math.min(self.live, self.pending) }
+  local live = self.staff.live
+  return { workers = live, pending = self.pending,
+    busy = math.min(live, self.pending) }
 end
 
 -- The end
@@ -565,9 +433,7 @@ end
 function Crew:terminate(err, signal)
   if self.ending == "terminated" then return end
   self.tasks:close()
-  for _, w in pairs(self.workers) do -- without descriptors this raises
-    w.process[signal or "terminate"](w.process)
-  end
+  self.staff:signal(signal or "terminate")
   self.ending, self.end_error = "terminated", err
   fail_all(self, err)
 end
@@ -577,40 +443,24 @@ function Crew:join()
   self.readers = {}
   close_if_idle(self)
   while self.pending > 0 do self:pump() end
-  local deadline = proc.now() + GRACE
-  local forced = self.broken or self.ending == "terminated"
-  for index, w in pairs(self.workers) do
-    if forced and not w.process:join(deadline - proc.now()) then
-      w.process:kill()
-    end
-    w.process:join()
-    w.process:close()
-    self.workers[index] = nil
-    self.live = self.live - 1
-  end
+  self.staff:join(self.broken or self.ending == "terminated")
   self:call_back()
 end
 
 --- A new crew, without workers yet.
----@param options table size, Process (a class), initializer, initargs,
---- quota (tasks a worker), max_restarts, name
+---@param options table size, Process (a class), setup (initializer, initargs,
+--- quota: tasks a worker), max_restarts, name
 function crew.new(options)
-  local size = options.size
   local tasks, results = queue.JoinableQueue(), queue.SimpleQueue()
+  local staff = staffs.new(options, tasks, results)
+  staff.functions = functions.new(staff)
   return setmetatable({
-    size = size, name = options.name,
-    Process = options.Process:extend { _bound = true, _quiet = true },
-    setup = { initializer = options.initializer,
-      initargs = options.initargs, quota = options.quota },
-    max_restarts = options.max_restarts or 10,
+    size = options.size, name = options.name,
+    staff = staff, functions = staff.functions,
     tasks = tasks, results = results, put = tasks._put, get = results._get,
-    cells = cell.RawArray("Q", size),
-    owner = proc.current_process().pid, deaths = 0,
-    workers = {}, live = 0, started = 0, failures = 0, todo = {},
+    owner = proc.current_process().pid, deaths = 0, todo = {},
     readers = setmetatable({}, { __mode = "k" }),
     items = {}, free = {}, spare = {}, pending = 0,
-    functions = {}, nfunctions = 0, last_id = 0, uses = 0,
-    codes = setmetatable({}, { __mode = "k" }), -- of constant functions
   }, Crew)
 end
 

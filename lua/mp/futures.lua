@@ -155,7 +155,7 @@ function Executor:__tostring()
   local crew = self._crew
   return ("%s (%s, %d of %d workers): %p"):format(getmetatable(self).__name,
     crew.broken and "broken" or (crew.ending or crew.closing) and "shut down"
-    or "running", crew.live, crew.size, self)
+    or "running", crew.staff.live, crew.size, self)
 end
 
 function Executor.__reduce()

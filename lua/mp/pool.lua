@@ -46,8 +46,8 @@ function pool._crew(what, o)
     size = o.size and whole(what, o.size_name, o.size)
       or proc.process_cpu_count(),
     Process = process_class(what, o.context), name = o.name,
-    initializer = initializer, initargs = o.initargs,
-    quota = o.quota and whole(what, o.quota_name, o.quota),
+    setup = { initializer = initializer, initargs = o.initargs,
+      quota = o.quota and whole(what, o.quota_name, o.quota) },
     max_restarts = o.max_restarts
       and whole(what, "max_restarts", o.max_restarts),
   }
@@ -97,7 +97,7 @@ function Pool:__tostring()
   local crew = self._crew
   return ("mp.Pool (%s, %d of %d workers): %p"):format(
     crew.broken and "broken" or crew.ending or crew.closing and "closed"
-    or "running", crew.live, crew.size, self)
+    or "running", crew.staff.live, crew.size, self)
 end
 
 function Pool.__reduce()

@@ -2,7 +2,8 @@
  * into and take from, until somebody closes it for all.
  *
  * Messages, locks and sleepers are those of queue.c; what consumers of a
- * joinable queue have not finished is in claim.c.
+ * joinable queue have not finished is in claim.c, what producers take back in
+ * recall.c.
  */
 #include "mp.h"
 
@@ -157,22 +158,6 @@ int mp_queue_get_or_death(mp_ref queue, struct mp_msg *m, void *scratch,
 
 uint32_t mp_deaths(void) {
   return mp__load32_seq(&MP__HEAD->deaths);
-}
-
-unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
-                       uint32_t *which, unsigned n) {
-  struct mp__fifo *f = fifo_of(queue);
-
-  mp__claim_lock(f);
-  n = mp__queue_void(&f->q, from, to, which, n);
-  mp__lock_drop(&f->q.get_lock);
-  return n;
-}
-
-int mp_queue_took(mp_ref queue, uint32_t number) {
-  uint32_t got = (uint32_t)(mp__load64_seq(&fifo_of(queue)->q.get) >> 32);
-
-  return (int32_t)(got - number) >= 0;
 }
 
 uint32_t mp_queue_len(mp_ref queue) {

@@ -286,12 +286,6 @@ int mp_queue_get_or_death(mp_ref queue, struct mp_msg *m, void *scratch,
                           int64_t deadline, uint32_t *deaths);
 uint32_t mp_queue_len(mp_ref queue);
 uint32_t mp_queue_max(mp_ref queue);
-/* Of a joinable one: take messages numbered from..to back that no consumer has
- * taken; which (n at most), and how many. */
-unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
-                       uint32_t *which, unsigned n);
-/* 1 when that message has left the queue. */
-int mp_queue_took(mp_ref queue, uint32_t number);
 /* For everybody: nothing more comes in, what is in comes out. */
 void mp_queue_close(mp_ref queue);
 int mp_queue_is_closed(mp_ref queue);
@@ -317,6 +311,15 @@ int mp_queue_join(mp_ref queue, int64_t deadline);
  * and the number of the last item that it took, 0 when there is none.  What is
  * told here no join finds. */
 int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number);
+
+/* recall.c -- owns messages that are taken back before anybody took them */
+
+/* Of a joinable one: take messages numbered from..to back that no consumer has
+ * taken; which (n at most), and how many. */
+unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
+                       uint32_t *which, unsigned n);
+/* 1 when that message has left the queue. */
+int mp_queue_took(mp_ref queue, uint32_t number);
 
 /* map.c -- owns the mapping of a named block: where it lies here
  *

@@ -1,6 +1,7 @@
 /* queue.c -- owns the chain of segments between producers and consumers.
  *
- * Lock order: put or get lock, then the big lock.  See queue.h for the words.
+ * Lock order: put or get lock, then the big lock.  See queue.h for the words,
+ * segment.h for what the segments hold; recall.c voids messages in here.
  */
 #include "mp.h"
 
@@ -8,48 +9,18 @@
 #include "fault.h"
 #include "futex.h"
 #include "queue.h"
+#include "segment.h"
 #include "spin.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* kinds of record; VOID: of one that was taken back */
-enum { RECORD, PARCEL, NEXT, VOID = 4 };
-
-struct record {
-  uint32_t len; /* of the payload, bytes */
-  uint32_t kind;
-};
-
-struct segment {
-  uint64_t next; /* the segment that follows, 0: none yet; big */
-  uint64_t len;  /* bytes for records; the founder of the segment */
-};
-
-#define UNIT 8
 #define FIRST_SEG 2048
 #define LAST_SEG 65536
 #define PIPE_LONG (16u << 20) /* bytes of parcels that wait in a pipe */
 
-static uint64_t padded(uint64_t n) {
-  return (n + UNIT - 1) & ~(uint64_t)7;
-}
-
-static uint64_t units(uint64_t word) {
-  return word & 0xffffffffu;
-}
-
-/* One message further, `bytes` behind position `at` (in units). */
-static uint64_t advance(uint64_t word, uint64_t at, uint64_t bytes) {
-  return ((word >> 32) + 1) << 32 | (at + bytes / UNIT);
-}
-
-static struct record *record_at(uint64_t seg, uint64_t pos) {
-  return mp__at(seg + sizeof(struct segment) + pos * UNIT);
-}
-
 static int new_segment(struct mp__txn *t, uint64_t bytes, uint64_t *off) {
-  struct segment *s;
+  struct mp__segment *s;
   int rc = mp__alloc(t, sizeof *s + bytes, off);
 
   if (rc < 0)
@@ -132,9 +103,17 @@ void mp__queue_awake(struct mp__queue *q) {
   awake(&q->item_sleepers, &q->item_called);
 }
 
-void mp__queue_wake_all(struct mp__queue *q) {
+void mp__queue_roomy(struct mp__queue *q, int n) {
+  wake(&q->room_sleepers, &q->room_seq, n);
+}
+
+static void wake_both(struct mp__queue *q) {
   wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
-  wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
+  mp__queue_roomy(q, INT32_MAX);
+}
+
+void mp__queue_wake_all(struct mp__queue *q) {
+  wake_both(q);
   mp__bell_ring_held(&q->bell);
 }
 
@@ -167,8 +146,7 @@ void mp__queue_shut(struct mp__queue *q) {
   mp__store32_seq(&q->closed, 1);
   mp__lock_drop(&q->put_lock);
   MP_FAULT("queue.shut");
-  wake(&q->item_sleepers, &q->item_seq, INT32_MAX);
-  wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
+  wake_both(q);
   mp__bell_ring(&q->bell);
 }
 
@@ -184,8 +162,8 @@ static int full_on(struct mp__full *full, const uint64_t *word, uint64_t seen) {
  * mark is in nobody's reach until a message follows it. */
 static int next_segment(struct mp__queue *q, uint64_t need,
                         struct mp__full *full) {
-  struct segment *last = mp__at(q->put_seg);
-  struct record *mark = record_at(q->put_seg, units(q->put));
+  struct mp__segment *last = mp__at(q->put_seg);
+  struct mp__record *mark = mp__record_at(q->put_seg, mp__units(q->put));
   uint64_t len = last->len < LAST_SEG / 4 ? last->len * 4 : LAST_SEG;
   /* the spare is one of the long ones: any short message fits */
   uint64_t first = mp__load64_seq(&q->get_seg);
@@ -205,8 +183,8 @@ static int next_segment(struct mp__queue *q, uint64_t need,
     mp__abort(&t);
     return rc;
   }
-  ((struct segment *)mp__at(seg))->next = 0;
-  mark->kind = NEXT;
+  ((struct mp__segment *)mp__at(seg))->next = 0;
+  mark->kind = MP__NEXT;
   mark->len = 0;
   mp__set(&t, &last->next, seg);
   mp__set(&t, &q->put_seg, seg);
@@ -228,10 +206,10 @@ static int one_more(const struct mp__queue *q, struct mp__full *full) {
 }
 
 /* The place for a payload of `len` bytes, with room for a mark behind. */
-static int reserve(struct mp__queue *q, uint64_t len, struct record **r,
+static int reserve(struct mp__queue *q, uint64_t len, struct mp__record **r,
                    struct mp__full *full) {
-  struct segment *s = mp__at(q->put_seg);
-  uint64_t need = sizeof **r + padded(len) + sizeof **r;
+  struct mp__segment *s = mp__at(q->put_seg);
+  uint64_t need = mp__record_size(len) + sizeof **r;
   int rc;
 
   if (mp__load32_rlx(&q->closed))
@@ -239,29 +217,28 @@ static int reserve(struct mp__queue *q, uint64_t len, struct record **r,
   rc = one_more(q, full);
   if (rc < 0)
     return rc;
-  if (units(q->put) * UNIT + need > s->len) {
+  if (mp__units(q->put) * MP__UNIT + need > s->len) {
     rc = next_segment(q, need, full);
     if (rc < 0)
       return rc;
   }
-  *r = record_at(q->put_seg, units(q->put));
+  *r = mp__record_at(q->put_seg, mp__units(q->put));
   return 0;
 }
 
 static int put_short(struct mp__queue *q, const struct mp_out *out, size_t len,
                      struct mp__full *full) {
-  struct record *r;
+  struct mp__record *r;
   int rc;
 
   (void)mp__lock_take(&q->put_lock);
   rc = reserve(q, len, &r, full);
   if (rc == 0) {
     r->len = (uint32_t)len;
-    r->kind = RECORD;
+    r->kind = MP__RECORD;
     mp__out_copy(r + 1, out);
     MP_FAULT("queue.put.copied");
-    mp__store64_seq(&q->put,
-                    advance(q->put, units(q->put), sizeof *r + padded(len)));
+    mp__store64_seq(&q->put, mp__past(q->put, r));
     full->number = (uint32_t)(q->put >> 32);
     MP_FAULT("queue.put.committed");
   }
@@ -283,7 +260,7 @@ static int long_fits(struct mp__queue *q, uint64_t len, struct mp__full *full) {
 static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
                       struct mp__full *full) {
   struct mp__txn t;
-  struct record *r;
+  struct mp__record *r;
   int rc;
 
   (void)mp__lock_take(&q->put_lock);
@@ -294,13 +271,12 @@ static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
     uint64_t name = MP_REF_ID(parcel);
 
     r->len = sizeof name;
-    r->kind = PARCEL;
+    r->kind = MP__PARCEL;
     memcpy(r + 1, &name, sizeof name);
     mp__begin(&t);
     mp__pass(&t, mp__me(), parcel);
     mp__set(&t, &q->long_put, q->long_put + len);
-    mp__set(&t, &q->put,
-            advance(q->put, units(q->put), sizeof *r + sizeof name));
+    mp__set(&t, &q->put, mp__past(q->put, r));
     mp__end(&t);
     full->number = (uint32_t)(q->put >> 32);
     MP_FAULT("queue.put.parcel");
@@ -346,7 +322,7 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
 /* The first segment is used up: go on in the next, keep this one as the spare
  * or free it.  Get lock held. */
 static void leave_segment(struct mp__queue *q) {
-  struct segment *s = mp__at(q->get_seg);
+  struct mp__segment *s = mp__at(q->get_seg);
   struct mp__txn t;
 
   mp__begin(&t);
@@ -361,15 +337,14 @@ static void leave_segment(struct mp__queue *q) {
 }
 
 /* Take a parcel into our ledger. */
-static int get_parcel(struct mp__queue *q, struct record *r, struct mp_msg *m) {
+static int get_parcel(struct mp__queue *q, struct mp__record *r,
+                      struct mp_msg *m) {
+  uint64_t name = mp__parcel_name(r);
+  struct mp__parcel *p = mp__at(name);
   struct mp__txn t;
-  struct mp__parcel *p;
-  uint64_t name;
   mp_ref held;
   int rc;
 
-  memcpy(&name, r + 1, sizeof name);
-  p = mp__at(name);
   mp__begin(&t);
   rc = mp__hold(&t, mp__me(), name, &held);
   if (rc < 0) {
@@ -377,96 +352,29 @@ static int get_parcel(struct mp__queue *q, struct record *r, struct mp_msg *m) {
     return rc;
   }
   mp__set(&t, &q->long_got, q->long_got + p->len);
-  mp__set(&t, &q->get, advance(q->get, units(q->get), sizeof *r + sizeof name));
+  mp__set(&t, &q->get, mp__past(q->get, r));
   mp__end(&t);
   mp__parcel_view(held, m);
   return 0;
 }
 
-/* The record of the message behind the position *pos of segment *seg. */
-static struct record *next_record(uint64_t *seg, uint64_t *pos) {
-  struct record *r;
+struct mp__record *mp__queue_first(struct mp__queue *q, int *left) {
+  struct mp__record *r;
 
-  while ((r = record_at(*seg, *pos))->kind == NEXT) {
-    *seg = ((struct segment *)mp__at(*seg))->next;
-    *pos = 0;
+  *left = 0;
+  while ((r = mp__record_at(q->get_seg, mp__units(q->get)))->kind == MP__NEXT) {
+    leave_segment(q);
+    *left = 1;
   }
-  *pos += (sizeof *r + padded(r->len)) / UNIT;
   return r;
 }
 
-unsigned mp__queue_void(struct mp__queue *q, uint32_t from, uint32_t to,
-                        uint32_t *which, unsigned n) {
-  uint32_t last = (uint32_t)(mp__load64_seq(&q->put) >> 32);
-  uint32_t number = (uint32_t)(q->get >> 32);
-  uint64_t seg = q->get_seg;
-  uint64_t pos = units(q->get);
-  unsigned found = 0;
-
-  while (number++ != last && found < n && (int32_t)(to - number) >= 0) {
-    struct record *r = next_record(&seg, &pos);
-
-    if ((int32_t)(number - from) < 0 || r->kind & VOID)
-      continue;
-    mp__store32_rel(&q->voids, 1);
-    mp__store32_rel(&r->kind, r->kind | VOID);
-    MP_FAULT("queue.void");
-    which[found++] = number;
-  }
-  return found;
-}
-
-/* Move past the void record in front. */
-static void pass_one(struct mp__queue *q, struct record *r) {
-  uint64_t word = advance(q->get, units(q->get), sizeof *r + padded(r->len));
-  struct mp__parcel *p;
-  struct mp__txn t;
-  uint64_t name;
-
-  if (!(r->kind & PARCEL)) {
-    mp__store64_seq(&q->get, word);
-    return;
-  }
-  memcpy(&name, r + 1, sizeof name);
-  p = mp__at(name);
-  mp__begin(&t);
-  mp__set(&t, &q->long_got, q->long_got + p->len);
-  mp__set(&t, &q->get, word);
-  mp__unref(&t, name);
-  mp__end(&t);
-  mp__collect();
-}
-
-void mp__queue_pass(struct mp__queue *q) {
-  uint64_t get = q->get;
-  struct record *r;
-
-  if (!q->voids)
-    return;
-  while (!mp__queue_empty(q)) {
-    while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT)
-      leave_segment(q);
-    if (!(r->kind & VOID))
-      break;
-    pass_one(q, r);
-    MP_FAULT("queue.passed");
-  }
-  if (mp__queue_empty(q))
-    mp__store32_rel(&q->voids, 0);
-  if (q->get != get) /* there is room, and perhaps nothing to take */
-    wake(&q->room_sleepers, &q->room_seq, INT32_MAX);
-}
-
 int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
-  struct record *r;
-  int roomy = q->max_items ? 1 : 0;
+  int left;
+  struct mp__record *r = mp__queue_first(q, &left);
   int rc;
 
-  while ((r = record_at(q->get_seg, units(q->get)))->kind == NEXT) {
-    leave_segment(q);
-    roomy = INT32_MAX;
-  }
-  if (r->kind == PARCEL) {
+  if (r->kind == MP__PARCEL) {
     rc = get_parcel(q, r, m);
     return rc < 0 ? rc : INT32_MAX;
   }
@@ -476,9 +384,10 @@ int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
   m->data = scratch;
   m->len = r->len;
   MP_FAULT("queue.get.copied");
-  mp__store64_seq(&q->get,
-                  advance(q->get, units(q->get), sizeof *r + padded(r->len)));
-  return roomy;
+  mp__store64_seq(&q->get, mp__past(q->get, r));
+  if (left)
+    return INT32_MAX;
+  return q->max_items ? 1 : 0;
 }
 
 void mp__queue_took(struct mp__queue *q, int n) {
@@ -486,7 +395,7 @@ void mp__queue_took(struct mp__queue *q, int n) {
   if (n == 1)
     call(&q->room_sleepers, &q->room_called, &q->room_seq);
   else if (n > 1)
-    wake(&q->room_sleepers, &q->room_seq, n);
+    mp__queue_roomy(q, n);
   if (mp__load32_seq(&q->item_sleepers) && !mp__queue_empty(q))
     call(&q->item_sleepers, &q->item_called, &q->item_seq);
 }
@@ -508,9 +417,8 @@ int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
 
 /* Taking apart; nobody else can reach the queue. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q) {
-  struct segment *s = q->get_seg ? mp__at(q->get_seg) : NULL;
-  struct record *r;
-  uint64_t name;
+  struct mp__segment *s = q->get_seg ? mp__at(q->get_seg) : NULL;
+  struct mp__record *r;
 
   if (q->bell.fd) {
     mp__drop_word(t, &q->bell.fd);
@@ -519,25 +427,17 @@ int mp__queue_step(struct mp__txn *t, struct mp__queue *q) {
     mp__set(t, &q->spare, 0);
   } else if (!s) {
     return 0;
-  } else if (mp__queue_empty(q)) {
-    /* A mark without a message behind it: the next segment is linked. */
+  } else if (mp__queue_empty(q) ||
+             (r = mp__record_at(q->get_seg, mp__units(q->get)))->kind ==
+                 MP__NEXT) {
+    /* If empty, a segment may still be linked behind a mark. */
     mp__set(t, &q->get, q->get >> 32 << 32);
     mp__set(t, &q->get_seg, s->next);
     mp__free(t, q->get_seg);
   } else {
-    r = record_at(q->get_seg, units(q->get));
-    if (r->kind == NEXT) {
-      mp__set(t, &q->get, q->get >> 32 << 32);
-      mp__set(t, &q->get_seg, s->next);
-      mp__free(t, q->get_seg);
-    } else {
-      if (r->kind & PARCEL) {
-        memcpy(&name, r + 1, sizeof name);
-        mp__unref(t, name);
-      }
-      mp__set(t, &q->get,
-              advance(q->get, units(q->get), sizeof *r + padded(r->len)));
-    }
+    if (r->kind & MP__PARCEL)
+      mp__unref(t, mp__parcel_name(r));
+    mp__set(t, &q->get, mp__past(q->get, r));
   }
   return 1;
 }

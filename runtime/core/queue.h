@@ -11,8 +11,8 @@
  *
  * A record is 8 bytes of header and a payload padded to 8: a short message
  * itself, the name of a parcel (long messages, and those that name objects),
- * or the mark that the next segment follows.  A message that was taken back is
- * void, by one store of its kind, and consumers pass over it.
+ * or the mark that the next segment follows (segment.h).  A message that was
+ * taken back is void, and consumers pass over it (recall.c).
  */
 #ifndef MP_QUEUE_H
 #define MP_QUEUE_H
@@ -81,12 +81,10 @@ void mp__queue_awake(struct mp__queue *q);
 uint32_t mp__queue_len(const struct mp__queue *q);
 /* Nothing more comes in; everybody who waits looks again. */
 void mp__queue_shut(struct mp__queue *q);
-/* With the get lock: void the messages numbered from..to, those that are still
- * there; their numbers go to `which` (at most n).  How many. */
-unsigned mp__queue_void(struct mp__queue *q, uint32_t from, uint32_t to,
-                        uint32_t *which, unsigned n);
-/* With the get lock, before a take: nothing void lies in front. */
+/* With the get lock, before a take: nothing void lies in front (recall.c). */
 void mp__queue_pass(struct mp__queue *q);
+/* There is room: n sleeping producers look again. */
+void mp__queue_roomy(struct mp__queue *q, int n);
 /* Give memory back, a step a transaction; 0 when nothing is left. */
 int mp__queue_step(struct mp__txn *t, struct mp__queue *q);
 void mp__queue_wake_all(struct mp__queue *q); /* the big lock is held */

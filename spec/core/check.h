@@ -23,6 +23,7 @@
 #include "family.h"
 #include "fifo.h"
 #include "roster.h"
+#include "segment.h"
 #include "sys.h"
 #include "test.h"
 
@@ -35,15 +36,7 @@ struct check_pipe { /* pipe.c */
   struct mp__queue q[2];
   uint64_t flags;
 };
-struct check_segment { /* queue.c */
-  uint64_t next, len;
-};
-struct check_record { /* queue.c */
-  uint32_t len, kind;
-};
-enum { CHECK_RECORD, CHECK_PARCEL, CHECK_NEXT };
-#define CHECK_VOID 4u /* taken back */
-struct check_sem {    /* sem.c */
+struct check_sem { /* sem.c */
   struct mp__obj obj;
   uint64_t value;
   struct mp__lock lock;
@@ -341,12 +334,12 @@ static inline void check_sleepers(struct check *c, const uint32_t *count,
 static inline void check_segments(struct check *c, const struct mp__queue *q) {
   uint64_t seg;
 
-  for (seg = q->get_seg; seg; seg = ((struct check_segment *)mp__at(seg))->next)
+  for (seg = q->get_seg; seg; seg = ((struct mp__segment *)mp__at(seg))->next)
     if (!check_own(c, seg, "segment"))
       return;
     else if (seg == q->put_seg)
       break;
-  if (seg && ((struct check_segment *)mp__at(seg))->next)
+  if (seg && ((struct mp__segment *)mp__at(seg))->next)
     CHECK_BAD(c, "a segment behind the last one");
   if (seg != q->put_seg)
     CHECK_BAD(c, "the producers' segment is not in the chain");
@@ -358,26 +351,26 @@ static inline void check_records(struct check *c, const struct mp__queue *q) {
   uint32_t left = mp__queue_len(q);
 
   for (;;) {
-    const struct check_segment *s = mp__at(seg);
-    const struct check_record *r = mp__at(seg + sizeof *s + pos * 8);
-    uint32_t kind = r->kind & ~CHECK_VOID;
+    const struct mp__segment *s = mp__at(seg);
+    const struct mp__record *r = mp__at(seg + sizeof *s + pos * 8);
+    uint32_t kind = r->kind & ~(uint32_t)MP__VOID;
 
     if (seg == q->put_seg && pos == (q->put & 0xffffffffu))
       break;
-    if (pos * 8 + sizeof *r > s->len || kind > CHECK_NEXT ||
-        (kind != CHECK_NEXT && left-- == 0)) {
+    if (pos * 8 + sizeof *r > s->len || kind > MP__NEXT ||
+        (kind != MP__NEXT && left-- == 0)) {
       CHECK_BAD(c, "queue: a bad record at %llu of segment %llu",
                 (check_ull)pos, (check_ull)seg);
       return;
     }
-    if (kind == CHECK_NEXT) {
+    if (kind == MP__NEXT) {
       seg = s->next;
       pos = 0;
       if (!seg)
         break;
       continue;
     }
-    if (kind == CHECK_PARCEL) {
+    if (kind == MP__PARCEL) {
       memcpy(&name, r + 1, sizeof name);
       check_hold(c, name, "a message");
       bytes += ((struct mp__parcel *)mp__at(name))->len;

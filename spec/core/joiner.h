@@ -8,6 +8,7 @@
 
 #include "crew.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *const joiner_argv[] = {"/proc/self/exe", "joiner", "join",
@@ -69,12 +70,21 @@ static inline int start_plan(mp_ref *p, enum mp_method how, char what, int n,
                          : mp_proc_serve(*p, joiner_argv);
 }
 
-__attribute__((constructor)) static void joiner(int argc, char **argv) {
+/* Asked before main, wherever this program is started; not every C library
+ * hands a constructor the arguments. */
+__attribute__((constructor)) static void joiner(void) {
+  char line[512];
+  FILE *f = fopen("/proc/self/cmdline", "r");
+  size_t len = f ? fread(line, 1, sizeof line - 1, f) : 0;
+  const char *how = line + strlen("joiner") + 1;
   int rc;
 
-  if (argc != 3 || strcmp(argv[1], "join") != 0)
+  if (f)
+    (void)fclose(f);
+  line[len] = '\0';
+  if (len < sizeof "joiner\0join" || memcmp(line, "joiner\0join", 12) != 0)
     return;
-  rc = mp_join(argv[2]);
+  rc = mp_join(how + sizeof "join");
   if (rc == 1)
     rc = mp_serve();
   if (rc < 0)
