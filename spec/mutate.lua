@@ -9,7 +9,8 @@
 --
 -- Environment: OUT, COMPILE (the compiler's command), EXPLORER (the
 -- explorer's), EVERY (the n-th only), FROM (beginning with), LANES (so many at
--- a time), CHECK=1 (try what is said to be equal, too).
+-- a time), CHECK=1 (try what is said to be equal, too), AGAIN=file (just those
+-- that live by the output of another run).
 local equal = dofile "spec/mutate_equal.lua"
 
 local out = os.getenv("OUT") or "build"
@@ -18,6 +19,7 @@ local explorer = assert(os.getenv "EXPLORER")
 local every = tonumber(os.getenv "EVERY") or 1
 local from = tonumber(os.getenv "FROM") or 1
 local check = os.getenv "CHECK"
+local again = os.getenv "AGAIN"
 local dir = out .. "/mutate"
 
 -- What would notice: schedules, C tests.  (Quick ones first.)
@@ -285,10 +287,13 @@ local function prepare_explorer()
   end
 end
 
+local function title(mutant)
+  return mutant.text == "  ;" and "without " .. trim(mutant.was)
+    or trim(mutant.text)
+end
+
 local function tell(name, mutant, outcome)
-  print(("%s.c:%d %s: %s"):format(name, mutant.at, outcome,
-    mutant.text == "  ;" and "without " .. trim(mutant.was)
-      or trim(mutant.text)))
+  print(("%s.c:%d %s: %s"):format(name, mutant.at, outcome, title(mutant)))
   io.stdout:flush()
 end
 
@@ -313,14 +318,26 @@ local function count(name, mutant, outcome, why)
   end
 end
 
+-- Those that the output of another run calls alive, by what they are.
+local function chosen_again()
+  local list = {}
+  for line in read(again):gmatch("[^\n]+") do
+    local name, text = line:match("^(%w+)%.c:%d+ lives: (.*)$")
+    if name then list[name .. " " .. text] = true end
+  end
+  return list
+end
+
 local function mutate(names)
   local jobs, mutants = {}, {}
+  local only = again and chosen_again()
   for _, name in ipairs(names) do
     local _, list = all_mutants(name)
     mutants[name] = list
     for i, m in ipairs(list) do
       m.why = why_equal(name, m)
       m.chosen = i >= from and (i - from) % every == 0
+        and (not only or only[name .. " " .. title(m)])
       if m.chosen and m.why and not check then
         count(name, m, "equal", m.why)
       elseif m.chosen then

@@ -221,7 +221,7 @@ static void write_all_off(struct mp__fifo *f) {
     write_off(f, r);
 }
 
-static void wake_joiners(struct mp__fifo *f) {
+void mp__claim_told(struct mp__fifo *f) {
   if (mp__load32_seq(&f->join_sleepers) == 0 || unfinished(f) > 0)
     return;
   mp__add32_seq(&f->join_seq, 1);
@@ -253,7 +253,7 @@ int mp_queue_done(mp_ref queue) {
   }
   MP_FAULT("claim.finished");
   if (rc == 0)
-    wake_joiners(f);
+    mp__claim_told(f);
   return rc;
 }
 
@@ -271,7 +271,7 @@ int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number) {
   }
   mp__lock_drop(&f->q.get_lock);
   if (r)
-    wake_joiners(f);
+    mp__claim_told(f);
   return r != NULL;
 }
 
@@ -282,6 +282,7 @@ static int is_finished(struct mp__fifo *f, uint64_t before, int *lost) {
 
   mp__claim_lock(f);
   write_all_off(f);
+  mp__queue_pass(&f->q); /* one who was to do that may have died */
   finished = unfinished(f) == 0;
   if (finished) {
     *lost = f->lost != f->told || f->lost != before;

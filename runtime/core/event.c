@@ -111,6 +111,16 @@ void mp_event_clear(mp_ref ref) {
     quiet(ref);
 }
 
+/* Killed between the store and the ring, or between the quiet and the look: it
+ * would be set, and nobody who polls would know. */
+void mp__event_died(uint64_t name) {
+  struct event *e = event_of(name);
+
+  mp__bell_forget(&e->obj.bell);
+  if (mp__load64_seq(&e->word) & SET)
+    mp__bell_ring_held(&e->obj.bell);
+}
+
 int mp_event_open(mp_ref *held) {
   struct mp__txn t;
   uint64_t off;

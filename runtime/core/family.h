@@ -187,8 +187,8 @@ void mp__vault_replay(void);
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
 void mp__bell_ring_held(struct mp__bell *b);     /* the big lock is held */
-void mp__bell_ring_again(struct mp__bell *b);    /* the same */
 void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
+void mp__bell_forget(struct mp__bell *b); /* one who used it died; the same */
 
 /* parcel.c */
 struct mp__parcel {
@@ -235,6 +235,9 @@ int mp__exit_code(uint32_t word); /* of an exit word that is not 0 */
 /* sem.c: taken apart; one that died may have had permits in its hands */
 int mp__sem_step(struct mp__txn *t, uint64_t off);
 void mp__sem_died(uint64_t name);
+
+/* event.c: one that had it died; the big lock is held */
+void mp__event_died(uint64_t name);
 
 /* cond.c */
 int mp__cond_step(struct mp__txn *t, uint64_t off);

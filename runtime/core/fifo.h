@@ -21,7 +21,8 @@ struct mp__fifo {
 void mp__claim_lock(struct mp__fifo *f);
 /* With that lock: the next item is going to be the caller's; 0, -ENOMEM. */
 int mp__claim(struct mp__fifo *f);
-void mp__unclaim(struct mp__fifo *f); /* it could not be taken */
+void mp__unclaim(struct mp__fifo *f);    /* it could not be taken */
+void mp__claim_told(struct mp__fifo *f); /* wakes joiners if all is finished */
 int mp__claims_step(struct mp__txn *t, struct mp__fifo *f);
 
 int mp__fifo_step(struct mp__txn *t, uint64_t off);

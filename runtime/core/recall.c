@@ -51,7 +51,9 @@ unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
 
   mp__claim_lock(f);
   n = void_some(&f->q, from, to, which, n);
+  mp__queue_pass(&f->q);
   mp__lock_drop(&f->q.get_lock);
+  mp__claim_told(f); /* that may have been all that was unfinished */
   return n;
 }
 

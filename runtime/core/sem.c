@@ -293,5 +293,8 @@ int mp__sem_step(struct mp__txn *t, uint64_t off) {
 /* One that had it in its hands has died, and perhaps a permit, too: those that
  * sleep look for themselves, those that poll are told.  Big lock held. */
 void mp__sem_died(uint64_t name) {
-  mp__bell_ring_held(&sem_of(name)->obj.bell);
+  struct mp__bell *bell = &sem_of(name)->obj.bell;
+
+  mp__bell_forget(bell);
+  mp__bell_ring_held(bell);
 }

@@ -55,6 +55,9 @@ static void holder_died(uint64_t name) {
   case MP_TYPE_BOUNDED:
     mp__sem_died(name);
     break;
+  case MP_TYPE_EVENT:
+    mp__event_died(name);
+    break;
   default:
     break;
   }

@@ -61,7 +61,62 @@ static void in_turns(int self) {
   }
 }
 
+/* Who polls hears of it, whoever dies in the middle. */
+static int fd;
+
+static void make_polled(void) {
+  make();
+  sim_share(event);
+  fd = mp_event_fd(event);
+}
+
+static void begin_polled(void) {
+  begin();
+  sim_bell(event, fd);
+}
+
+static void poll_set(int self) {
+  if (self == 0) {
+    mp_event_set(event);
+    return;
+  }
+  for (;;) {
+    if (sim_readable(fd)) {
+      if (mp_event_is_set(event))
+        break;
+      mp_event_rearm(event, fd);
+    } else if (!sim_alive(0) && !mp_event_is_set(event)) {
+      break;
+    } else {
+      sim_look();
+    }
+  }
+}
+
+/* The last one takes it back; when all is over, what is readable is set. */
+static void poll_cleared(int self) {
+  if (self == 2)
+    mp_event_clear(event);
+  else if (self == 0)
+    mp_event_set(event);
+  else
+    mp_event_rearm(event, fd);
+}
+
 static void end(void) {
+}
+
+static void end_polled(void) {
+  (void)mp__scan();
+  mp_event_rearm(event, fd);
+  SIM_CHECK(sim_readable(fd) == mp_event_is_set(event));
+}
+
+/* Without anybody's help. */
+static void end_cleared(void) {
+  (void)mp__scan();
+  SIM_CHECK(sim_readable(fd) || !mp_event_is_set(event));
+  end_polled();
 }
 
 const struct scenario event_scenarios[] = {
@@ -70,4 +125,12 @@ const struct scenario event_scenarios[] = {
     {"event-pulse-2", 2, make, begin, pulse, NULL, end, 0},
     {"event-pulse-4", 4, make, begin, pulse, NULL, end, 0},
     {"event-turns-2", 2, make, begin, in_turns, NULL, end, 0},
+    {"event-poll-2", 2, make_polled, begin_polled, poll_set, NULL, end_polled,
+     0},
+    {"event-poll-2-death", 2, make_polled, begin_polled, poll_set, NULL,
+     end_polled, 1},
+    {"event-poll-3", 3, make_polled, begin_polled, poll_cleared, NULL,
+     end_cleared, 0},
+    {"event-poll-3-death", 3, make_polled, begin_polled, poll_cleared, NULL,
+     end_cleared, 1},
     {0}};

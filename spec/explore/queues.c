@@ -95,6 +95,38 @@ static void put_or_look(int self) {
     (void)get_one(MP_NOW);
 }
 
+/* Who polls hears of it, whoever dies in the middle. */
+static int fd;
+
+static void make_polled(void) {
+  make();
+  sim_share(queue);
+  fd = mp_queue_fd(queue);
+}
+
+static void begin_polled(void) {
+  begin();
+  sim_bell(queue, fd);
+}
+
+static void put_or_poll(int self) {
+  if (self == 0) {
+    put_one(0);
+    put_one(1);
+    return;
+  }
+  while (put[1] < 2 || mp_queue_len(queue) > 0) {
+    if (sim_readable(fd)) {
+      (void)get_one(MP_NOW);
+      mp_queue_rearm(queue, fd);
+    } else if (!sim_alive(0) && mp_queue_len(queue) == 0) {
+      break;
+    } else {
+      sim_look();
+    }
+  }
+}
+
 static void end(void) {
   int in_hand = 0, i;
 
@@ -116,5 +148,10 @@ const struct scenario queue_scenarios[] = {
     {"queue-1p2c-full", 3, make_bounded, begin, two_consumers, NULL, end, 0},
     {"queue-2p1c-full", 3, make_bounded, begin, two_producers, NULL, end, 0},
     {"queue-2p1c-death", 3, make, begin, put_or_look, NULL, end, 1},
+    {"queue-poll-2", 2, make_polled, begin_polled, put_or_poll, NULL, end, 0},
+    {"queue-poll-2-death", 2, make_polled, begin_polled, put_or_poll, NULL, end,
+     1},
+    {"queue-poll-3-death", 3, make_polled, begin_polled, put_or_poll, NULL, end,
+     1},
     {"queue-2p2c-deaths", 4, make, begin, put_or_look, NULL, end, 2},
     {0}};
