@@ -167,7 +167,6 @@ int mp__claim(struct mp__fifo *f) {
     r = my_row(f, 1);
   }
   if (r->owner != mp__load64_rlx(&mp__me()->obj.type)) {
-    mp__store64_rlx(&r->word, 0);
     mp__store64_rel(&r->seat, mp__off(mp__me()));
     mp__store64_rel(&r->owner, mp__me()->obj.type);
     MP_FAULT("claim.row");

@@ -34,7 +34,7 @@ struct mp__cond {
   uint64_t mutex; /* name of a Lock or RLock, counted; big */
   uint64_t order; /* of the last that came to wait; lock */
   struct mp__lock lock;
-  uint32_t deaths; /* the family's count at the last look for dead ones; lock */
+  uint32_t pad0;
   uint64_t pad[5];
   struct mp__roster waiters;
 };
@@ -60,13 +60,11 @@ int mp_cond_open(mp_ref *held, mp_ref mutex) {
     rc = mp__hold(&t, mp__me(), off, held);
   if (rc < 0) {
     mp__abort(&t);
-    *held = MP_REF_EMPTY;
     return rc;
   }
   c = mp__at(off);
   c->obj.refs[0] = 1;
   c->mutex = MP_REF_ID(mutex);
-  c->deaths = mp__load32_seq(&MP__HEAD->deaths);
   c->waiters.len = MP__ROSTER_FIRST;
   mp__ref(&t, MP_REF_ID(mutex));
   mp__end(&t);
@@ -152,18 +150,8 @@ static void bury(struct mp__cond *c) {
 }
 
 static void enter(struct mp__cond *c) {
-  uint32_t deaths = mp__load32_seq(&MP__HEAD->deaths);
-
-  if (mp__lock_take(&c->lock) || c->deaths != deaths) {
-    bury(c);
-    c->deaths = deaths;
-  }
-}
-
-static void look_for_dead(struct mp__cond *c) {
   (void)mp__lock_take(&c->lock);
   bury(c);
-  mp__lock_drop(&c->lock);
 }
 
 /* Waiting */
@@ -205,14 +193,15 @@ static int sleep_once(struct mp__cond *c, struct mp__row *row,
   if ((value & STATE) == WAITING) {
     if (deadline > MP_NOW && mp__spin(&row->value, value, UINT64_MAX))
       return 0;
-    if (!mp__cas64_seq(&row->value, &value,
-                       (value & ~(uint64_t)STATE) | ASLEEP))
-      return 0;
-    value = (value & ~(uint64_t)STATE) | ASLEEP;
+    (void)mp__cas64_seq(&row->value, &value,
+                        (value & ~(uint64_t)STATE) | ASLEEP);
+    return 0;
   }
   rc = mp__nap(nap, mp__low32(&row->value), (uint32_t)value, deadline);
-  if (rc == 0 && mp__load64_seq(&row->value) == value)
-    look_for_dead(c); /* woken by a death? */
+  if (mp__load64_seq(&row->value) == value) { /* woken by a death? */
+    enter(c);
+    mp__lock_drop(&c->lock);
+  }
   return rc;
 }
 

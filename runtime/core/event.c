@@ -33,10 +33,11 @@ void mp_event_set(mp_ref ref) {
   struct event *e = event_of(ref);
   uint64_t seen = mp__load64_seq(&e->word);
 
-  do
-    if (seen & SET)
-      return;
-  while (!mp__cas64_seq(&e->word, &seen, (seen + ONCE) | SET));
+  if (seen & SET)
+    return;
+  /* Only a set changes a word that is not: it counts for both. */
+  if (!mp__cas64_seq(&e->word, &seen, (seen + ONCE) | SET))
+    return;
   MP_FAULT("event.set");
   if (mp__load32_seq(&e->sleepers))
     mp__futex_wake(mp__low32(&e->word), INT32_MAX);
@@ -105,9 +106,10 @@ void mp_event_clear(mp_ref ref) {
   struct event *e = event_of(ref);
   uint64_t seen = mp__load64_seq(&e->word);
 
-  while (seen & SET && !mp__cas64_seq(&e->word, &seen, seen & ~SET))
-    ;
-  if (seen & SET && mp__load32_seq(&e->obj.bell.rung))
+  /* Only a clear changes a word that is set: it counts for both. */
+  if (!(seen & SET) || !mp__cas64_seq(&e->word, &seen, seen & ~SET))
+    return;
+  if (mp__load32_seq(&e->obj.bell.rung))
     quiet(ref);
 }
 
@@ -135,7 +137,6 @@ int mp_event_open(mp_ref *held) {
     rc = mp__hold(&t, mp__me(), off, held);
   if (rc < 0) {
     mp__abort(&t);
-    *held = MP_REF_EMPTY;
     return rc;
   }
   event_of(*held)->obj.refs[0] = 1;

@@ -34,7 +34,6 @@ int mp_queue_open(mp_ref *held, enum mp_type type, uint32_t max_items) {
     rc = mp__hold(&t, mp__me(), off, held);
   if (rc < 0) {
     mp__abort(&t);
-    *held = MP_REF_EMPTY;
     return rc;
   }
   f = mp__at(off);

@@ -15,11 +15,16 @@ struct check_pipe { /* pipe.c */
   struct mp__queue q[2];
   uint64_t flags;
 };
+struct check_event { /* event.c */
+  struct mp__obj obj;
+  uint64_t word;
+  uint32_t sleepers, pad;
+};
 struct check_sem { /* sem.c */
   struct mp__obj obj;
   uint64_t value;
   struct mp__lock lock;
-  uint32_t deaths, sleepers, seq;
+  uint32_t pad0, sleepers, seq;
   uint64_t initial, limit, pad[3];
   struct mp__roster holders;
 };
@@ -27,7 +32,7 @@ struct check_cond { /* cond.c */
   struct mp__obj obj;
   uint64_t mutex, order;
   struct mp__lock lock;
-  uint32_t deaths;
+  uint32_t pad0;
   uint64_t pad[5];
   struct mp__roster waiters;
 };

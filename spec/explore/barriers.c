@@ -11,15 +11,21 @@ static int begun[ROUNDS];            /* that came to wait */
 static int outcome[ROUNDS][SIM_MAX]; /* what each was told; 0: nothing yet */
 static int acting, acted;
 static uint32_t missed; /* that died there, with a row */
-static int repaired;
+static int disturbed, repaired;
 
+/* Not in its first phase any more. */
 static void open_barrier(uint32_t parties, int action) {
   struct mp_iov iov = {"act", 3};
   struct mp_out out = {&iov, 1, 0, NULL};
 
   if (mp_barrier_open(&barrier, parties, 0, action ? &out : NULL) < 0)
     abort();
+  mp_barrier_reset(barrier);
   sim_share(barrier);
+}
+
+static void make_1(void) {
+  open_barrier(1, 0);
 }
 
 static void make_2(void) {
@@ -49,7 +55,7 @@ static int parties(void) {
 static void begin(void) {
   memset(begun, 0, sizeof begun);
   memset(outcome, 0, sizeof outcome);
-  acting = acted = repaired = 0;
+  acting = acted = disturbed = repaired = 0;
   missed = 0;
 }
 
@@ -142,6 +148,12 @@ static void act(int self) {
   SIM_CHECK(rc == -MP_EBROKEN || (rc == -MP_ETIMEOUT && !missed));
 }
 
+/* Two pairs, one after the other. */
+static void act_in_turn(int self) {
+  (void)self;
+  SIM_CHECK(wait_once(MP_FOREVER, 1) > 0);
+}
+
 static void act_badly(int self) {
   (void)self;
   SIM_CHECK(wait_once(MP_FOREVER, 0) == -MP_EBROKEN);
@@ -153,6 +165,7 @@ static void come_again(int self, void (*disturb)(void)) {
   int rc;
 
   if (self == 2) {
+    disturbed = 1;
     disturb();
     repaired = 1;
     return;
@@ -176,6 +189,7 @@ static void reset(void) {
 
 static void abort_and_reset(void) {
   mp_barrier_abort(barrier);
+  SIM_CHECK(mp_barrier_waiting(barrier) == 0);
   mp_barrier_reset(barrier);
 }
 
@@ -192,14 +206,25 @@ static void end(void) {
   struct mp__walk w =
       MP__WALK((struct mp__roster *)(uintptr_t)&seen()->waiting);
   const struct mp__row *row;
+  int i;
 
   (void)mp__scan();
+  SIM_NOBODY(seen()->sleepers);
+  /* Whoever dies when all have come breaks nothing. */
+  for (i = 0; i < SIM_MAX; i++)
+    if (outcome[0][i] > 0 && !disturbed)
+      SIM_CHECK(!mp_barrier_broken(barrier));
   SIM_CHECK(mp_barrier_waiting(barrier) == 0);
   while ((row = mp__walk(&w)))
     SIM_CHECK(row->value == 0);
   mp_barrier_reset(barrier);
   SIM_CHECK(!mp_barrier_broken(barrier));
   SIM_CHECK(seen()->lock.word == 0);
+}
+
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
 }
 
 static void end_whole(void) {
@@ -217,6 +242,7 @@ static void end_impatient(void) {
 }
 
 const struct scenario barrier_scenarios[] = {
+    {"barrier-1", 1, make_1, begin, rounds, died, end_alone, 0},
     {"barrier-2", 2, make_2, begin, rounds, died, end_whole, 0},
     {"barrier-3", 3, make_3, begin, rounds, died, end_whole, 0},
     {"barrier-2-death", 2, make_2, begin, once, died, end, 1},
@@ -226,6 +252,7 @@ const struct scenario barrier_scenarios[] = {
     {"barrier-timeout-2", 2, make_2, begin, impatient, died, end_impatient, 0},
     {"barrier-action-2", 2, make_acting, begin, act, died, end_whole, 0},
     {"barrier-action-2-death", 2, make_acting, begin, act, died, end, 1},
+    {"barrier-action-4", 4, make_acting, begin, act_in_turn, died, end, 0},
     {"barrier-action-bad-2", 2, make_acting, begin, act_badly, died, end, 0},
     {"barrier-reset-3", 3, make_2, begin, until_reset, died, end_whole, 0},
     {"barrier-reset-3-death", 3, make_2, begin, until_reset, died, end, 1},

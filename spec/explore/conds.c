@@ -199,7 +199,22 @@ static void end(void) {
     SIM_CHECK(row->value == 0);
 }
 
+/* It notifies, and nobody is there. */
+static void in_vain(int self) {
+  take(self);
+  SIM_CHECK(mp_cond_notify(cond, 1) == 0);
+  SIM_CHECK(mp_cond_notify(cond, MP_NOTIFY_ALL - 1) == 0);
+  SIM_CHECK(mp_cond_notify(cond, MP_NOTIFY_ALL) == 0);
+  give();
+}
+
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
+}
+
 const struct scenario cond_scenarios[] = {
+    {"cond-1", 1, make, begin, in_vain, died_flagged, end_alone, 0},
     {"cond-2", 2, make, begin, flagged, died_flagged, end, 0},
     {"cond-3", 3, make, begin, flagged, died_flagged, end, 0},
     {"cond-3-death", 3, make, begin, flagged, died_flagged, end, 1},

@@ -1,4 +1,5 @@
 /* events.c -- scenarios of event.c. */
+#include "../core/layout.h"
 #include "explore.h"
 #include "scenarios.h"
 
@@ -103,7 +104,41 @@ static void poll_cleared(int self) {
     mp_event_rearm(event, fd);
 }
 
+/* Each takes it back and sets it again: who has seen it down sees the count
+ * go up by his set, or by another's. */
+static void race(int self) {
+  const struct check_event *e = mp__at(MP_REF_ID(event));
+  uint64_t seen;
+
+  mp_event_set(event);
+  mp_event_clear(event);
+  seen = mp__load64_seq(&e->word);
+  SIM_CHECK(seen / 2 > 0);
+  mp_event_set(event);
+  SIM_CHECK(seen & 1 || mp__load64_seq(&e->word) / 2 > seen / 2);
+  if (self == 0) {
+    seen = mp__load64_seq(&e->word);
+    mp_event_clear(event);
+    SIM_CHECK(mp__load64_seq(&e->word) / 2 >= seen / 2);
+  }
+}
+
+static void set_and_clear(int self) {
+  (void)self;
+  mp_event_set(event);
+  mp_event_clear(event);
+  mp_event_clear(event);
+}
+
 static void end(void) {
+  const struct check_event *e = mp__at(MP_REF_ID(event));
+
+  SIM_NOBODY(e->sleepers);
+}
+
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
 }
 
 static void end_polled(void) {
@@ -120,6 +155,8 @@ static void end_cleared(void) {
 }
 
 const struct scenario event_scenarios[] = {
+    {"event-1", 1, make, begin, set_and_clear, NULL, end_alone, 0},
+    {"event-race-2", 2, make, begin, race, NULL, end, 0},
     {"event-2", 2, make, begin, set_for_all, NULL, end, 0},
     {"event-3", 3, make, begin, set_for_all, NULL, end, 0},
     {"event-pulse-2", 2, make, begin, pulse, NULL, end, 0},

@@ -1,6 +1,7 @@
 /* joins.c -- scenarios of claim.c and recall.c: each item is finished by
  * somebody, lost with its consumer, or taken back. */
 #include "explore.h"
+#include "fifo.h"
 #include "scenarios.h"
 
 #define ITEMS 2
@@ -10,6 +11,16 @@ static int took[ITEMS + 1];  /* who has got it, + 1; 0: nobody */
 static int doing[ITEMS + 1]; /* 1: it is being finished, or is */
 static int back[ITEMS + 1];  /* 1: taken back */
 static int lost_told;        /* joins that told of a loss */
+
+static int owed; /* somebody died with an item in his hands */
+
+static void died(int who) {
+  int i;
+
+  for (i = 1; i <= ITEMS; i++)
+    if (took[i] == who + 1 && !doing[i])
+      owed = 1;
+}
 
 static void put(uint32_t item) {
   struct mp_iov iov = {&item, sizeof item};
@@ -42,7 +53,7 @@ static void begin(void) {
   memset(took, 0, sizeof took);
   memset(doing, 0, sizeof doing);
   memset(back, 0, sizeof back);
-  lost_told = 0;
+  lost_told = owed = 0;
 }
 
 /* Its number, or 0 when there is none. */
@@ -122,34 +133,31 @@ static void hoard_and_join(int self) {
     join();
 }
 
-/* Takes one and leaves finishing it to the other, which has none then. */
+/* Takes both and finishes one; the other is finished by one who has none. */
 static void work_for_another(int self) {
-  uint32_t item;
-
   if (self == 1) {
     (void)get(self, MP_FOREVER);
-    (void)get(self, MP_FOREVER);
+    finish(get(self, MP_FOREVER));
     return;
   }
-  while (!took[1])
-    sim_pause();
-  finish(1);
   while (!took[2])
     sim_pause();
-  finish(2);
+  finish(1);
   join();
-  item = get(self, MP_NOW);
-  SIM_CHECK(item == 0);
-  SIM_CHECK(mp_queue_done(queue) == -MP_EDONE);
+  SIM_CHECK(get(self, MP_NOW) == 0);
+  SIM_CHECK(doing[2] || mp_queue_done(queue) == -MP_EDONE);
 }
 
 static void end(void) {
+  const struct mp__fifo *f = mp__at(MP_REF_ID(queue));
   uint32_t item;
 
+  SIM_NOBODY(f->join_sleepers);
   /* What the dead did not come to take is there. */
   while ((item = get(SIM_MAX, MP_NOW)))
     finish(item);
-  (void)mp_queue_join(queue, MP_NOW);
+  lost_told += mp_queue_join(queue, MP_NOW);
+  SIM_CHECK(lost_told > 0 || !owed);
   SIM_CHECK(mp_queue_join(queue, MP_NOW) == 0); /* told once */
   SIM_CHECK(mp_queue_len(queue) == 0);
 }
@@ -186,6 +194,33 @@ static void end_lost(void) {
   SIM_CHECK(mp_queue_join(queue, MP_NOW) == 0); /* it was told above */
 }
 
+/* One that takes both tells of the one that it took last. */
+static void work_two(int self) {
+  uint32_t first = self == 0 ? get(self, MP_NOW) : 0;
+
+  work_one(self);
+  if (first)
+    finish(first);
+}
+
+static void end_lost_two(void) {
+  uint32_t item, number = 0;
+  int told = 0, i;
+
+  for (i = 0; i < 2; i++)
+    if (mp_queue_lost(queue, sim_seat(i), &number)) {
+      SIM_CHECK(!sim_alive(i) && number >= 1 && number <= ITEMS);
+      SIM_CHECK(!took[number] || took[number] == i + 1);
+      told = 1;
+    }
+  SIM_CHECK(told || !owed);
+  while ((item = get(SIM_MAX, MP_NOW))) {
+    SIM_CHECK(item != number);
+    finish(item);
+  }
+  SIM_CHECK(mp_queue_join(queue, MP_NOW) == 0);
+}
+
 /* The first takes them back, while the other works. */
 static void take_back(int self) {
   uint32_t which[ITEMS];
@@ -205,6 +240,24 @@ static void take_back(int self) {
   join();
 }
 
+/* The other joins, perhaps before they are taken back. */
+static void take_back_joined(int self) {
+  uint32_t which[ITEMS];
+
+  if (self > 0) {
+    work_one(self);
+    join();
+    return;
+  }
+  SIM_CHECK(mp_queue_void(queue, 1, 1, which, ITEMS) <= 1);
+  SIM_CHECK(mp_queue_void(queue, 1, ITEMS, which, ITEMS) <= ITEMS);
+}
+
+static void end_joined(void) {
+  SIM_CHECK(get(SIM_MAX, MP_NOW) == 0);
+  end();
+}
+
 static void end_taken_back(void) {
   int i;
 
@@ -219,16 +272,18 @@ static void end_taken_back(void) {
 }
 
 const struct scenario join_scenarios[] = {
-    {"join-2", 2, make_empty, begin, put_and_join, NULL, end, 0},
-    {"join-work-2", 2, make, begin, work_and_join, NULL, end, 0},
-    {"join-work-2-death", 2, make, begin, work_and_join, NULL, end, 1},
-    {"join-work-3-death", 3, make, begin, work_and_join, NULL, end, 1},
-    {"join-work-4-deaths", 4, make, begin, work_and_join, NULL, end, 2},
-    {"join-hoard-3-death", 3, make, begin, hoard_and_join, NULL, end, 1},
-    {"join-another-2", 2, make, begin, work_for_another, NULL, end, 0},
-    {"join-lost-2-death", 2, make, begin, work_one, NULL, end_lost, 1},
-    {"join-lost-2-deaths", 2, make, begin, work_one, NULL, end_lost, 2},
-    {"recall-2", 2, make, begin, take_back, NULL, end_taken_back, 0},
-    {"recall-2-death", 2, make, begin, take_back, NULL, end_taken_back, 1},
-    {"recall-3-death", 3, make, begin, take_back, NULL, end_taken_back, 1},
+    {"join-2", 2, make_empty, begin, put_and_join, died, end, 0},
+    {"join-work-2", 2, make, begin, work_and_join, died, end, 0},
+    {"join-work-2-death", 2, make, begin, work_and_join, died, end, 1},
+    {"join-work-3-death", 3, make, begin, work_and_join, died, end, 1},
+    {"join-work-4-deaths", 4, make, begin, work_and_join, died, end, 2},
+    {"join-hoard-3-death", 3, make, begin, hoard_and_join, died, end, 1},
+    {"join-another-2", 2, make, begin, work_for_another, died, end, 0},
+    {"join-lost-2-death", 2, make, begin, work_one, died, end_lost, 1},
+    {"join-lost-2-deaths", 2, make, begin, work_one, died, end_lost, 2},
+    {"join-lost-two-2-death", 2, make, begin, work_two, died, end_lost_two, 1},
+    {"recall-join-2", 2, make, begin, take_back_joined, died, end_joined, 0},
+    {"recall-2", 2, make, begin, take_back, died, end_taken_back, 0},
+    {"recall-2-death", 2, make, begin, take_back, died, end_taken_back, 1},
+    {"recall-3-death", 3, make, begin, take_back, died, end_taken_back, 1},
     {0}};

@@ -1,6 +1,7 @@
 /* queues.c -- scenarios of queue.c, fifo.c and, below them, lock.c and the
  * journal: producers and consumers of a small queue. */
 #include "explore.h"
+#include "fifo.h"
 #include "scenarios.h"
 
 #define ITEMS 4
@@ -127,8 +128,23 @@ static void put_or_poll(int self) {
   }
 }
 
+/* Puts and gets, and nobody waits. */
+static void to_itself(int self) {
+  (void)self;
+  put_one(0);
+  SIM_CHECK(get_one(MP_FOREVER) == 0);
+  put_one(1);
+  SIM_CHECK(get_one(MP_NOW) == 1);
+  SIM_CHECK(get_one(MP_NOW) == -1);
+  SIM_ALONE();
+}
+
 static void end(void) {
+  const struct mp__fifo *f = mp__at(MP_REF_ID(queue));
   int in_hand = 0, i;
+
+  SIM_NOBODY(f->q.item_sleepers);
+  SIM_NOBODY(f->q.room_sleepers);
 
   while (get_one(MP_NOW) >= 0)
     ;
@@ -142,6 +158,8 @@ static void end(void) {
 }
 
 const struct scenario queue_scenarios[] = {
+    {"queue-1", 1, make, begin, to_itself, NULL, end, 0},
+    {"queue-1-full", 1, make_bounded, begin, to_itself, NULL, end, 0},
     {"queue-1p1c", 2, make, begin, one_to_one, NULL, end, 0},
     {"queue-1p1c-full", 2, make_bounded, begin, one_to_one, NULL, end, 0},
     {"queue-1p2c", 3, make, begin, two_consumers, NULL, end, 0},

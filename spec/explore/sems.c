@@ -1,5 +1,6 @@
 /* sems.c -- scenarios of sem.c: permits that are taken and given back, permits
  * that others give, and who polls for one. */
+#include "../core/layout.h"
 #include "explore.h"
 #include "scenarios.h"
 
@@ -93,6 +94,15 @@ static void both(int self) {
   SIM_CHECK(mp_sem_release(sem) == 0);
 }
 
+static void one_too_many(int self) {
+  SIM_CHECK(acquire(MP_NOW) == 0);
+  hold(self);
+  SIM_CHECK(acquire(MP_NOW) == -MP_ETIMEOUT);
+  SIM_CHECK(mp_sem_value(sem) == 0);
+  holds[self]--;
+  SIM_CHECK(mp_sem_release(sem) == 0);
+}
+
 /* Two of one process, one of the others. */
 static void two_or_one(int self) {
   if (self == 0 && limit > 1)
@@ -130,8 +140,10 @@ static void tries(int self) {
 }
 
 static void end(void) {
+  const struct check_sem *s = mp__at(MP_REF_ID(sem));
   uint32_t i;
 
+  SIM_NOBODY(s->sleepers);
   SIM_CHECK(mp_sem_value(sem) == limit);
   for (i = 0; i < limit; i++)
     SIM_CHECK(acquire(MP_NOW) == 0);
@@ -139,6 +151,11 @@ static void end(void) {
   SIM_CHECK(mp_sem_value(sem) == 0);
   for (i = 0; i < limit; i++)
     SIM_CHECK(mp_sem_release(sem) == 0);
+}
+
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
 }
 
 /* Signalling */
@@ -214,6 +231,7 @@ static void poll_for_one(int self) {
 }
 
 const struct scenario sem_scenarios[] = {
+    {"sem-1", 1, make_1, begin, one_too_many, died, end_alone, 0},
     {"sem-2", 2, make_1, begin, twice, died, end, 0},
     {"sem-2-death", 2, make_1, begin, once, died, end, 1},
     {"sem-2-deaths", 2, make_1, begin, once, died, end, 2},

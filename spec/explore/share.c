@@ -1,5 +1,5 @@
 /* share.c -- what scenarios need around the objects that their processes share:
- * who holds them, and their descriptors.
+ * who holds them, their descriptors and locks.
  */
 #include "explore.h"
 
@@ -40,4 +40,16 @@ void sim_look(void) {
   sim_pause();
   if (sim_deaths() > 0)
     (void)mp__scan();
+}
+
+/* Only whoever has it drops it. */
+void __real_mp__lock_drop(struct mp__lock *l);
+void __wrap_mp__lock_drop(struct mp__lock *l);
+void __wrap_mp__lock_drop(struct mp__lock *l) {
+  const struct mp__slot *me = mp__me();
+
+  if ((l->word & 0x7fffffff) !=
+      (mp__slot_index(me) | (uint32_t)(me->gen & 0x7fff) << 16))
+    sim_fail("a lock is dropped by one who has not got it");
+  __real_mp__lock_drop(l);
 }

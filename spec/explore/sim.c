@@ -47,9 +47,10 @@ static int64_t clock_ns = HOUR;
 static uint32_t deaths;
 static unsigned steps, rescues;
 static int failed;
-static int64_t asked_for; /* the deadline that the scenario knows */
-static int64_t began;     /* the schedule */
-static int first_fd;      /* from here on they are of fibres that died */
+static int64_t asked_for;      /* the deadline that the scenario knows */
+static int64_t began;          /* the schedule */
+static struct sim_calls calls; /* of the kernel, in this schedule */
+static int first_fd;           /* from here on they are of fibres that died */
 
 /* The state to go back to: the head, the seats, the blocks. */
 static struct piece {
@@ -301,6 +302,7 @@ int __wrap_mp__futex_wait(uint32_t *word, uint32_t val, int64_t deadline) {
   if (current < 0)
     return sleep_outside(deadline);
   sim_step();
+  calls.waits++;
   if (*word != val)
     return 0;
   fibres[current].word[0] = word;
@@ -329,6 +331,7 @@ int __wrap_mp__futex_waitv(const struct mp__waitv *list, unsigned n,
 void __wrap_mp__futex_wake(uint32_t *word, int n);
 void __wrap_mp__futex_wake(uint32_t *word, int n) {
   sim_step();
+  calls.wakes++;
   if (current >= 0)
     wake(word, n);
 }
@@ -347,11 +350,19 @@ int __wrap_mp__sys_procstat(int pid, char *state, uint64_t *start);
 int __wrap_mp__sys_procstat(int pid, char *state, uint64_t *start) {
   int who = pid - FIRST_PID;
 
+  calls.looks++;
   if (who >= 0 && who < scene->n && fibres[who].state == SIM_DEAD)
     return -ESRCH;
   *state = 'S';
   *start = 0;
   return 0;
+}
+
+int __real_mp__sys_peek_fd(int sock, unsigned at);
+int __wrap_mp__sys_peek_fd(int sock, unsigned at);
+int __wrap_mp__sys_peek_fd(int sock, unsigned at) {
+  calls.peeks++;
+  return __real_mp__sys_peek_fd(sock, at);
 }
 
 /* A schedule */
@@ -402,6 +413,7 @@ void sim_run(void) {
   asked_for = 0;
   deaths = 0;
   steps = rescues = 0;
+  calls = (struct sim_calls){0};
   failed = 0;
   for (i = 0; i < scene->n; i++)
     begin_fibre(i);
@@ -437,6 +449,10 @@ uint32_t sim_deaths(void) {
   return deaths;
 }
 
+struct sim_calls sim_calls(void) {
+  return calls;
+}
+
 /* The scene */
 
 static void seat(int who) {
@@ -450,6 +466,7 @@ static void seat(int who) {
   s = f->seat = mp__at(MP_REF_ID(f->held));
   s->state = MP_RUNNING;
   s->method = MP_FORK;
+  s->flags = MP__PROC_PIPED; /* as most have */
   s->pid = s->tid = (uint32_t)(FIRST_PID + who);
   s->life.life = s->tid;
   f->owner = mp__slot_index(s) | (s->gen & 0x7fff) << 16;
