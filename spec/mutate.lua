@@ -33,15 +33,16 @@ local TESTS = {
   roster = { "roster_test", "sem_test", "cond_test", "barrier_test",
     explore = "sem cond barrier" },
   claim = { "claim_test", "full_test", "fifo_test", explore = "join" },
-  fifo = { "fifo_test", "full_test", "claim_test", "queue_test", explore = "queue join" },
-  recall = { "claim_test", explore = "recall" },
+  fifo = { "fifo_test", "full_test", "claim_test", "queue_test",
+    explore = "queue join" },
+  recall = { "claim_test", "fifo_test", explore = "recall" },
   queue = { "queue_test", "fifo_test", "claim_test",
     explore = "queue join" },
 }
 local ORDER = { "lock", "mutex", "event", "sem", "cond", "barrier", "roster",
   "claim", "recall", "fifo", "queue" }
 
-local QUICK, LONG = 2, 10 -- seconds of schedules before and after the tests
+local QUICK, LONG = 2, 4 -- seconds of schedules before and after the tests
 local MOST = 6 -- seconds for each C test; a late one has failed
 
 --

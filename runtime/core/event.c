@@ -93,9 +93,19 @@ void mp_event_rearm(mp_ref ref, int fd) {
     mp__bell_ring(bell);
 }
 
+/* Killed between the store and the ring, or between the quiet and the look: it
+ * would be set, and nobody who polls would know.  Big lock held. */
+void mp__event_died(uint64_t name) {
+  struct event *e = event_of(name);
+
+  mp__bell_forget(&e->obj.bell);
+  if (mp__load64_seq(&e->word) & SET)
+    mp__bell_ring_held(&e->obj.bell);
+}
+
 /* Whoever polls the descriptor shall not see it readable any more. */
 static void quiet(mp_ref ref) {
-  int fd = mp__vault_get(event_of(ref)->obj.bell.fd);
+  int fd = mp__vault_get_by(event_of(ref)->obj.bell.fd, MP_NOW);
 
   if (fd >= 0)
     mp_event_rearm(ref, fd);
@@ -113,33 +123,16 @@ void mp_event_clear(mp_ref ref) {
     quiet(ref);
 }
 
-/* Killed between the store and the ring, or between the quiet and the look: it
- * would be set, and nobody who polls would know. */
-void mp__event_died(uint64_t name) {
-  struct event *e = event_of(name);
-
-  mp__bell_forget(&e->obj.bell);
-  if (mp__load64_seq(&e->word) & SET)
-    mp__bell_ring_held(&e->obj.bell);
-}
-
 int mp_event_open(mp_ref *held) {
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, MP_TYPE_EVENT, sizeof(struct event), &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
+  rc = mp__obj_open(&t, MP_TYPE_EVENT, sizeof(struct event), held);
+  if (rc < 0)
     return rc;
-  }
-  event_of(*held)->obj.refs[0] = 1;
   mp__end(&t);
   return 0;
 }

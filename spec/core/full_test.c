@@ -86,6 +86,26 @@ TEST(a_barrier) {
   leave(&use);
 }
 
+/* Nor can a family be founded, where there are no descriptors. */
+TEST(nothing_without_a_family) {
+  static int (*const open[])(mp_ref *) = {open_lock, open_event, open_sem,
+                                          open_barrier, open_queue};
+  struct rlimit was, none;
+  mp_ref held = 1;
+  unsigned i;
+
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &was) == 0);
+  none = was;
+  none.rlim_cur = 0;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  for (i = 0; i < sizeof open / sizeof *open; i++) {
+    CHECK_EQ(open[i](&held), -EMFILE);
+    CHECK_EQ(held, MP_REF_EMPTY);
+    held = 1;
+  }
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &was) == 0);
+}
+
 /* There is a block for the parcel, and none for the barrier. */
 TEST(a_barrier_with_an_action) {
   struct mp_iov iov = {"act", 3};

@@ -27,7 +27,7 @@ static void fill(struct mp__row **row, int n) {
   int i, k;
 
   for (i = 0; i < n; i++) {
-    CHECK_EQ(mp__row_take(roster(), &row[i]), 0);
+    CHECK_EQ(mp__row_take(roster(), &row[i], MP__SURELY), 0);
     CHECK_EQ(row[i]->value, 0);
     CHECK_EQ(row[i]->who, mp__member());
     for (k = 0; k < i; k++)
@@ -78,7 +78,7 @@ TEST(it_grows_and_goes_with_the_object) {
   }
   fill(row, ROWS);
   empty(row, ROWS);
-  CHECK_EQ(mp__row_take(roster(), &row[1]), 0);
+  CHECK_EQ(mp__row_take(roster(), &row[1], MP__SURELY), 0);
   CHECK(row[1] == row[0]);
   leave(&use);
 }
@@ -91,10 +91,10 @@ TEST(want_of_memory_is_an_error) {
   found(&use);
   fill(row, MP__ROSTER_FIRST);
   full_begin(&full);
-  CHECK_EQ(mp__row_take(roster(), &more), -EFBIG);
-  CHECK_EQ(mp__row_take(roster(), &more), -EFBIG);
+  CHECK_EQ(mp__row_take(roster(), &more, MP__SURELY), -EFBIG);
+  CHECK_EQ(mp__row_take(roster(), &more, MP__SURELY), -EFBIG);
   full_end(&full);
-  CHECK_EQ(mp__row_take(roster(), &more), 0);
+  CHECK_EQ(mp__row_take(roster(), &more, MP__SURELY), 0);
   empty(row, MP__ROSTER_FIRST);
   leave(&use);
 }
