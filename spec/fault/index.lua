@@ -192,7 +192,7 @@ return {
     "core/vault_test without_descriptors", "fault_d_spec D4" },
   { "D5", "\"not enough memory\" at any allocation, then all goes on",
     "fault/oom_spec the codec survives",
-    "fault/oom_spec so does whatever else" },
+    "fault/oom_spec so does all else, of shared memory too" },
   { "D6", "an error, and all goes on with more", "fault_d_spec D6",
     "core/arena_test calls_without_memory",
     "core/arena_test no_family_without_address_space_or_descriptors",
