@@ -53,7 +53,7 @@ local Failure = {}
 local function failure_of(err)
   local text = error_types.text(err)
   return setmetatable(
-    { message = err, traceback = debug.traceback(text, 2) }, Failure)
+    { message = err, traceback = error_types.traceback(text, 2) }, Failure)
 end
 
 --- xpcall gives the raw value when the handler had no stack left.
@@ -119,6 +119,10 @@ local function run_call(self, slot, f, args, n)
   results[results.n], results.n = nil, count
   reply(self, slot, RESULTS, results)
 end
+
+error_types.ends_traceback(run_one)
+error_types.ends_traceback(run_call)
+error_types.ends_traceback(runs.tasks)
 
 --- One of the results of a part cannot be sent, or runs code when it is packed
 --- or unpacked, which may fail and is to cost no other: send each alone.
@@ -247,5 +251,7 @@ function worker.main(index, shared, setup)
   end
   self:work(setup.quota)
 end
+
+error_types.ends_traceback(worker.main)
 
 return worker

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
 #define SLOT 0x3ffffffu
 #define KIND(tag) ((tag) >> 26 & 7)
 #define COUNT 29
@@ -43,7 +42,7 @@ static int put_series(lua_State *L) {
     memcpy((void *)(uintptr_t)p->out.iov[0].base, &tag, sizeof tag);
     do
       rc = mp_queue_put(s->queue, &p->out, MP_FOREVER, &number);
-    while (rc == INTERRUPTED && lmp_resume(L));
+    while (rc == LMP_INTERRUPTED && lmp_resume(L));
     if (rc < 0)
       return lmp_raise(L, rc, "put");
     if (s->put++ == 0)

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static char abandoned_key; /* registry: the string; pushing it cannot fail */
 
 /* With the lock in hand no call may raise. */
@@ -23,7 +21,7 @@ static int wait_for(lua_State *L, const struct lmp_box *b, int64_t deadline) {
 
   do
     rc = mp_mutex_acquire(b->held, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc;
 }
 
@@ -32,7 +30,7 @@ static inline int acquire(lua_State *L, enum mp_type kind) {
   int64_t deadline = lua_isnoneornil(L, 2) ? MP_FOREVER : lmp_deadline(L, 2);
   int rc = mp_mutex_acquire(b->held, deadline);
 
-  if (rc == INTERRUPTED)
+  if (rc == LMP_INTERRUPTED)
     rc = wait_for(L, b, deadline);
   return rc < 0 ? lmp_refuse(L, rc, "acquire") : lmp_mutex_acquired(L, rc);
 }
@@ -192,7 +190,7 @@ static int give_back(lua_State *L, struct lmp_guard *g) {
   if (b->kind == MP_TYPE_SEM || b->kind == MP_TYPE_BOUNDED) {
     do /* no hook: what raises here would leave the permit taken */
       rc = mp_sem_release(b->held);
-    while (rc == INTERRUPTED);
+    while (rc == LMP_INTERRUPTED);
     return rc;
   }
   /* Somebody may have released it, and another have it now. */

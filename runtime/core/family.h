@@ -193,8 +193,6 @@ struct mp__fd {
   uint64_t label; /* the owner of the descriptor; 0 for a bell */
 };
 int mp__vault_open(void);
-int mp__vault_put(int fd, uint64_t label,
-                  mp_ref *held);  /* fd stays the caller's */
 int mp__vault_get(uint64_t name); /* a new descriptor */
 int mp__vault_get_by(uint64_t name, int64_t deadline);
 int mp__vault_peek(uint64_t name); /* the same; the big lock is held */
