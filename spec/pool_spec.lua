@@ -75,9 +75,10 @@ describe("a pool", function()
     assert.matches("list%[200%]: cannot send a thread", tostring(err))
     assert.same({ n = 3, 1, 4, 9 },
       pool:map(square, { 1, 2, 3 }, { chunksize = 1 }))
+    -- One of the first list may still be at a task: not pending for ever.
     pool:close()
-    pool:join() -- a worker may still have had one of the map that failed
-    assert.same(0, pool._crew.items.pending)
+    pool:join()
+    assert.equal(0, pool._crew.items.pending)
   end)
 
   it("maps long strings, a few at a time", function()
@@ -166,17 +167,38 @@ describe("an error in a task", function()
       local pool <close> = ctx.Pool(2)
       local function fail(x) if x == 3 then error { code = x } end return x end
       local ok, err = pcall(pool.map, pool, fail, { 1, 2, 3, 4 },
-        { chunksize = 2 })
+        { chunksize = 1 })
+      assert.is_false(ok)
+      assert.equal(3, err.task)
+      assert.matches("pool_spec.lua:%d+: in function <[^\n]*>$", err.traceback)
+      ok, err = pcall(pool.map, pool, fail, { 1, 2, 3, 4 }, { chunksize = 2 })
       assert.is_false(ok)
       assert.equal(mp.RemoteError, getmetatable(err))
       assert.same({ code = 3 }, err.message)
       assert.equal(3, err.task)
       assert.matches("pool_spec.lua:%d+", err.name)
       assert.matches("stack traceback", err.traceback)
+      assert.matches("pool_spec.lua:%d+: in function <[^\n]*>$", err.traceback)
       assert.matches("task 3", tostring(err))
       assert.matches("^PoolWorker%-%d$", err.process)
       assert.is_number(err.pid)
     end)
+  end)
+
+  it("has the frames of a deep stack that a traceback of Lua has", function()
+    local function dive(n)
+      if n == 0 then error("deep") end
+      return 1 + dive(n - 1)
+    end
+    local pool <close> = mp.Pool(1)
+    local _, err = pcall(pool.apply, pool, dive, { 50 })
+    local _, above = xpcall(dive, debug.traceback, 50)
+    local _, shown = err.traceback:gsub("\n", "")
+    local _, of_lua = above:gsub("\n", "")
+    assert.equal(of_lua, shown)
+    assert.matches("skipping 31 levels", err.traceback)
+    _, err = pcall(pool.apply, pool, dive, { 150000 })
+    assert.matches("skipping %d+ levels", err.traceback)
   end)
 
   it("costs no other task", function()
