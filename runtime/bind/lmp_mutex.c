@@ -27,7 +27,7 @@ static int wait_for(lua_State *L, const struct lmp_box *b, int64_t deadline) {
 
 static inline int acquire(lua_State *L, enum mp_type kind) {
   struct lmp_box *b = lmp_box_hot(L, 1, kind);
-  int64_t deadline = lua_isnoneornil(L, 2) ? MP_FOREVER : lmp_deadline(L, 2);
+  int64_t deadline = lua_gettop(L) < 2 ? MP_FOREVER : lmp_deadline(L, 2);
   int rc = mp_mutex_acquire(b->held, deadline);
 
   if (rc == LMP_INTERRUPTED)

@@ -3,7 +3,7 @@
  * A block is a line of 64 bytes (struct block) and the space behind it.  Its
  * size is one of the classes, four to each doubling, and never changes; free
  * blocks of a class form a list.  The large ones give their pages back to the
- * kernel when they are freed, but for the first RETAIN bytes of them, and
+ * kernel when they are freed, but for as much of them as is retained, and
  * are backed again, or refused, when they are handed out: touching memory that
  * the kernel cannot supply would be a SIGBUS.
  */
@@ -25,7 +25,8 @@
 #define SMALLEST 256
 #define SMALLEST_LOG2 8
 #define LARGE (256u << 10) /* from here on pages go back to the kernel */
-#define RETAIN (64u << 20)
+#define RETAIN_MIN ((uint64_t)64 << 20)
+#define RETAIN_MAX ((uint64_t)256 << 20)
 #define GROW (256u << 10)
 #define WINDOW_MAX ((uint64_t)64 << 30)
 #define WINDOW_MIN ((uint64_t)32 << 20)
@@ -241,6 +242,22 @@ int mp__alloc(struct mp__txn *t, uint64_t len, uint64_t *off) {
   return 0;
 }
 
+/* How much of what is free keeps its pages: a 64th of the machine's memory,
+ * within bounds.  Giving pages back and touching new ones takes eight times as
+ * long as copying into those that are there. */
+static uint64_t retain(void) {
+  static uint64_t bytes; /* the same whoever finds it out, and how often */
+  uint64_t known = mp__load64_rlx(&bytes);
+
+  if (known == 0) {
+    known = mp__sys_memory() / 64;
+    known = known < RETAIN_MIN ? RETAIN_MIN : known;
+    known = known > RETAIN_MAX ? RETAIN_MAX : known;
+    mp__store64_rlx(&bytes, known);
+  }
+  return known;
+}
+
 void mp__free(struct mp__txn *t, uint64_t off) {
   struct mp__head *h = MP__HEAD;
   uint64_t at = off - LINE;
@@ -248,7 +265,7 @@ void mp__free(struct mp__txn *t, uint64_t off) {
   uint64_t size = class_size(b->cls);
   uint64_t kept = mp__peek(t, &h->retained);
 
-  if (size >= LARGE && kept + size > RETAIN && !t->bare) {
+  if (size >= LARGE && kept + size > retain() && !t->bare) {
     t->bare = at;
     mp__set(t, &b->bare, 1);
   } else if (size >= LARGE) {

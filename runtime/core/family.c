@@ -13,9 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-static struct mp__slot *process_me;
-static _Thread_local struct mp__slot *thread_me;
-static _Thread_local uint32_t thread_generation;
+struct mp__slot *mp__process_me;
+_Thread_local struct mp__slot *mp__thread_me;
+_Thread_local uint32_t mp__thread_generation;
 _Thread_local uint64_t mp__owner_word;
 
 /* Who am I */
@@ -24,24 +24,14 @@ struct mp__slot *mp__slot_at(uint64_t off) {
   return mp__at(off);
 }
 
-unsigned mp__slot_index(const struct mp__slot *s) {
-  return (unsigned)((mp__off(s) - MP__SLOTS) / MP__SLOT_SIZE);
-}
-
-struct mp__slot *mp__me(void) {
-  if (thread_me && thread_generation == mp__here.generation)
-    return thread_me;
-  return process_me;
-}
-
 void mp__set_me(struct mp__slot *s, int thread) {
   mp__owner_word = 0;
   if (thread) {
-    thread_me = s;
-    thread_generation = mp__here.generation;
+    mp__thread_me = s;
+    mp__thread_generation = mp__here.generation;
   } else {
-    thread_me = NULL;
-    process_me = s;
+    mp__thread_me = NULL;
+    mp__process_me = s;
     mp__store32_rel(mp__here.alive, 1);
   }
 }
@@ -52,10 +42,17 @@ int mp_entered(void) {
   return alive && mp__load32_acq(alive);
 }
 
-uint32_t mp_generation(void) {
-  if (mp__load_ptr_acq(&mp__here.alive) && !mp_entered())
-    (void)mp_enter();
+/* Not in mp_generation, which is on the way to every operation and is to be
+ * a few loads without a stack frame. */
+static __attribute__((noinline, cold)) uint32_t enter_anew(void) {
+  (void)mp_enter();
   return mp__here.generation;
+}
+
+uint32_t mp_generation(void) {
+  const uint32_t *alive = mp__load_ptr_acq(&mp__here.alive);
+
+  return alive && !mp__load32_acq(alive) ? enter_anew() : mp__here.generation;
 }
 
 /* Life */
@@ -234,8 +231,8 @@ static int seat_myself(uint64_t flags) {
   if (rc < 0)
     return rc;
   mp__owner_word = 0;
-  thread_me = NULL;
-  process_me = s;
+  mp__thread_me = NULL;
+  mp__process_me = s;
   mp__name_self(s);
   return mp__born(s, mp__robust_head());
 }
@@ -310,7 +307,7 @@ static int found(void) {
   MP__HEAD->seats_end = MP__SLOTS + SEATS_AT_ONCE;
   first = mp__slot_at(MP__SLOTS);
   first->gen = 1;
-  process_me = first; /* locks as seat 0 until it sits */
+  mp__process_me = first; /* locks as seat 0 until it sits */
   rc = mp__vault_open();
   if (rc < 0)
     return rc;

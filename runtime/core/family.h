@@ -94,7 +94,18 @@ enum {
 
 #define MP__SLOT_REF(s) mp__off(s)
 
-struct mp__slot *mp__me(void); /* the calling member */
+/* The calling member: the process, or a thread with a seat of its own, if that
+ * was given in this life of the process and not before a fork. */
+extern struct mp__slot *mp__process_me __attribute__((visibility("hidden")));
+extern _Thread_local struct mp__slot *mp__thread_me
+    __attribute__((visibility("hidden")));
+extern _Thread_local uint32_t mp__thread_generation
+    __attribute__((visibility("hidden")));
+static inline struct mp__slot *mp__me(void) {
+  if (mp__thread_me && mp__thread_generation == mp__here.generation)
+    return mp__thread_me;
+  return mp__process_me;
+}
 void mp__set_me(struct mp__slot *s, int thread);
 /* The calling thread as the owner of something: its seat, which is that of the
  * member, or one that a thread of the host has beside, for its life alone.
@@ -111,7 +122,9 @@ static inline int mp__owner(uint64_t *word) {
 int mp__owner_ended(uint64_t word);
 struct mp__slot *mp__owner_seat(uint64_t word);
 struct mp__slot *mp__slot_at(uint64_t off);
-unsigned mp__slot_index(const struct mp__slot *s);
+static inline unsigned mp__slot_index(const struct mp__slot *s) {
+  return (unsigned)((mp__off(s) - MP__SLOTS) / MP__SLOT_SIZE);
+}
 int mp__life_begun(struct mp__slot *s);  /* it may have ended since */
 int mp__slot_dead(struct mp__slot *s);   /* one load */
 int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */

@@ -401,6 +401,13 @@ void mp__sys_set_robust_list(void *head) {
   (void)mp__bare(SYS_set_robust_list, (long)(uintptr_t)head, 24, 0, 0);
 }
 
+uint64_t mp__sys_memory(void) {
+  long pages = sysconf(_SC_PHYS_PAGES);
+  long size = sysconf(_SC_PAGESIZE);
+
+  return pages < 0 || size < 0 ? 0 : (uint64_t)pages * (uint64_t)size;
+}
+
 int mp__sys_random(void *to, size_t n) {
   return getrandom(to, n, 0) == (ssize_t)n ? 0 : -EIO;
 }

@@ -113,6 +113,7 @@ void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
 uint64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
 int mp__sys_random(void *to, size_t n);
+uint64_t mp__sys_memory(void); /* bytes the machine has; 0: unknown */
 
 /* 1 only if no second thread was ever started; glibc counts them. */
 #ifdef __GLIBC__

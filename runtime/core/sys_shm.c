@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define DIR "/dev/shm"
+#define FREED_AT_ONCE (64u << 10)
 
 struct path {
   char text[sizeof DIR + 1 + MP_BLOCK_NAME_MAX];
@@ -63,7 +64,8 @@ int mp__shm_link(int fd, const char *name) {
 }
 
 /* Only if it is still that file's.  The last name frees the memory at once,
- * which may take long: *keep puts it off until that is closed. */
+ * which may take long: *keep puts it off until that is closed.  Not for what is
+ * freed sooner than a descriptor is opened and closed. */
 int mp__shm_unlink(const char *name, uint64_t dev, uint64_t ino, int *keep) {
   struct path p;
   struct stat st;
@@ -73,7 +75,8 @@ int mp__shm_unlink(const char *name, uint64_t dev, uint64_t ino, int *keep) {
     return -errno;
   if (st.st_dev != dev || st.st_ino != ino)
     return -ENOENT;
-  *keep = open(p.text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if ((uint64_t)st.st_blocks * 512 > FREED_AT_ONCE)
+    *keep = open(p.text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   return unlink(p.text) < 0 ? -errno : 0;
 }
 
