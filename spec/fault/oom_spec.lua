@@ -10,8 +10,8 @@ local function survives(name)
     .. "$(pkg-config --cflags lua5.4) -Iruntime/include -Iruntime/core "
     .. "-o %s/spec/%s spec/fault/%s.c %s/libluamp.a "
     .. "$(pkg-config --variable=libdir lua5.4)/liblua5.4.a -lm -ldl "
-    .. "-pthread 2>&1 && %s/spec/%s 2>&1"):format(out, name, name, out, out,
-    name)
+    .. "-pthread %s 2>&1 && %s/spec/%s 2>&1"):format(out, name, name, out,
+    out:find "/cov$" and "--coverage" or "", out, name)
   local pipe = assert(io.popen(command))
   local output = pipe:read("a")
   pipe:close()
