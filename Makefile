@@ -173,7 +173,8 @@ $(library): $(core_obj) $(bind_obj) $(embed_obj)
 
 $(luamp): $(cmd_obj) $(library)
 	@mkdir -p $(@D)
-	$(LINK) -Wl,-z,now -o $@ $(cmd_obj) $(library) $(HOST_LUA)
+	$(LINK) -Wl,-z,now,-z,noseparate-code -o $@ $(cmd_obj) $(library) \
+	  $(HOST_LUA)
 
 $(fault_tests): $(OUT)/fault/%: spec/fault/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)

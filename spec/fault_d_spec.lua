@@ -1,5 +1,6 @@
 -- D: nothing left of descriptors, memory, processes, or room.
 local helper = require "helper"
+local scripts = require "scripts"
 
 -- Every object once, used; raises when something is wrong.
 local EACH = [[
@@ -57,21 +58,7 @@ local EACH = [[
   }
 ]]
 
-local function works(text, opts)
-  assert.equal("ok\n", helper.output(EACH .. text .. " print 'ok'", opts))
-end
-
-local function strace(...)
-  local words = { "strace -f -qq -o /dev/null" }
-  for _, what in ipairs{ ... } do
-    words[#words + 1] = "-e inject=" .. what
-  end
-  return { before = table.concat(words, " ") }
-end
-
-local function is_root()
-  return helper.status("self", "Uid"):match("%d+") == "0"
-end
+local works, strace = scripts.works(EACH), scripts.strace
 
 describe("exhaustion:", function()
   it("D2 the family's memory cannot be cut", function()
@@ -186,7 +173,7 @@ describe("exhaustion:", function()
   end)
 
   it("D7 a pool that can start no worker says so, and works later", function()
-    if not is_root() then
+    if not scripts.is_root() then
       pending "the limit counts all processes of a user"
     end
     works[[

@@ -7,7 +7,7 @@ local python = require "python"
 local host = helper.host
 local Listener, Client = mp.connection.Listener, mp.connection.Client
 local KEY = "secret"
-local LONG = 8 -- a timeout that only a broken build meets
+local LONG = helper.LONG
 
 local function start(f, ...)
   return mp.get_context("fork").Process(f, ...):start()

@@ -5,39 +5,8 @@ local mp = require "mp"
 
 local host = helper.host
 
-local PROMPT = 5 -- generous: a death is to be seen within a second
-
-local function elapsed(f, ...)
-  local from = host.now()
-  local results = table.pack(f(...))
-  return host.now() - from, table.unpack(results, 1, results.n)
-end
-
-local started = {}
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
+local PROMPT = helper.PROMPT
+local start, elapsed = helper.child, helper.elapsed
 
 -- Holds the lock until it is killed; says so first.
 local function hold(lock, say, depth)
@@ -158,10 +127,7 @@ describe("a lock", function()
             end
           end, lock, a, b)
         end
-        for _, process in ipairs(started) do
-          assert.is_true(process:join(PROMPT))
-          assert.equal(0, process.exitcode)
-        end
+        helper.finish_all()
         assert.equal(600, a:recv())
         assert.is_false(lock:locked())
       end

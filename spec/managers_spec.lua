@@ -3,7 +3,7 @@ local helper = require "helper"
 local mp = require "mp"
 
 local host = helper.host
-local LONG = 8 -- a timeout that only a broken build meets
+local LONG = helper.LONG
 local Process = mp.get_context("fork").Process
 
 local manager -- one for most tests; started when first needed

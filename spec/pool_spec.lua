@@ -49,6 +49,51 @@ describe("a pool", function()
     assert.same({ n = 1, 3 }, pool:starmap_async(sub, { { 5, 2 } }):get())
   end)
 
+  it("runs tasks that travel alone, whatever becomes of some", function()
+    local pool <close> = mp.Pool { processes = 2, max_restarts = 20 }
+    local list = {}
+    for i = 1, 300 do list[i] = i end
+    local function task(i)
+      if i % 100 == 7 then os.exit(3) end
+      if i % 100 == 9 then error("nine") end
+      if i == 50 then return coroutine.create(print) end
+      if i == 60 then return nil end
+      return i
+    end
+    local all = pool:map_async(task, list, { chunksize = 1 })
+    assert.is_true(all:wait())
+    for i = 1, 300 do
+      local none = i % 100 == 7 or i % 100 == 9 or i == 50 or i == 60
+      assert.equal(not none and i or nil, all.results[i])
+    end
+    assert.equal(7, all.failed)
+    assert.equal(7, all.err.task)
+    assert.equal("mp.ProcessDied", getmetatable(all.err).__name)
+    list[200] = coroutine.create(print)
+    local ok, err = pcall(pool.map, pool, square, list, { chunksize = 1 })
+    assert.is_false(ok)
+    assert.matches("list%[200%]: cannot send a thread", tostring(err))
+    assert.same({ n = 3, 1, 4, 9 },
+      pool:map(square, { 1, 2, 3 }, { chunksize = 1 }))
+    assert.same(0, pool._crew.items.pending)
+  end)
+
+  it("maps what only behaves like a list, as it is at the call", function()
+    local pool <close> = mp.Pool(2)
+    local proxy = setmetatable({},
+      { __index = function(_, i) return i ~= "n" and 10 * i or nil end,
+        __len = function() return 5 end })
+    assert.same({ n = 5, 100, 400, 900, 1600, 2500 }, pool:map(square, proxy))
+    local list = { "exit", 1, 2, 3, 4 }
+    local later = pool:map_async(function(x)
+      if x == "exit" then os.exit(3) end
+      return x
+    end, list, { chunksize = 5 })
+    for i = 1, 5 do list[i] = "changed" end
+    later:wait() -- the rest is sent again
+    assert.same({ nil, 1, 2, 3, 4 }, later.results)
+  end)
+
   it("gives results later", function()
     local pool <close> = mp.Pool(2)
     local one = pool:apply_async(square, { 3 })

@@ -52,14 +52,16 @@ local root = lines("pwd")[1]
 -- Kinds of commands: how their output becomes counts
 --
 
--- The last line "N passed, N failed".
+-- The last line "N passed, N failed" or "N passed, N failed, N skipped".
 local function counted(command)
   return {command = command, count = function(output)
-    local passed, failed
-    for p, f in output:gmatch("%f[^\n\0](%d+) passed, (%d+) failed\n") do
+    local passed, failed, skipped
+    for p, f, rest in
+      output:gmatch("%f[^\n\0](%d+) passed, (%d+) failed([^\n]*)\n") do
       passed, failed = tonumber(p), tonumber(f)
+      skipped = tonumber(rest:match("^, (%d+) skipped$"))
     end
-    return passed, failed
+    return passed, failed, skipped
   end}
 end
 

@@ -4,6 +4,7 @@ local crews = require "mp.crew"
 local job = require "mp.job"
 local options = require "mp.options"
 local proc = require "mp.proc"
+local run = require "mp.run"
 
 --- A pool of worker processes that run tasks.
 ---@class mp.Pool
@@ -190,6 +191,10 @@ local function start_map(self, what, kind, f, list, opts, valid)
   check_map(what, f, list, opts, valid)
   local crew = running(self, what)
   local n = list.n or #list
+  -- a copy of what may change meanwhile, or is not what it seems
+  if valid == ASYNC_OPTIONS or getmetatable(list) ~= nil then
+    list = run.slice(list, 1, n)
+  end
   local map = job.new(job.Job, self, n, opts)
   map.entry = crew:use(f, n > 1)
   if n == 0 then job.finish(map) end

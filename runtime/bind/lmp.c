@@ -164,6 +164,8 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_host_functions, 0);
   luaL_setfuncs(L, lmp_queue_functions, 0);
   luaL_setfuncs(L, lmp_task_functions, 0);
+  luaL_setfuncs(L, lmp_run_functions, 0);
+  luaL_setfuncs(L, lmp_each_functions, 0);
   luaL_setfuncs(L, lmp_block_functions, 0);
   luaL_setfuncs(L, lmp_listen_functions, 0);
   luaL_setfuncs(L, lmp_mutex_functions, 0);

@@ -36,6 +36,10 @@ enum {
 
 LMP_LOCAL struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
                                       const char *root);
+/* Elements first .. first+n-1 of the table at idx (raw), as a table. */
+LMP_LOCAL struct lmp_packer *lmp_pack_part(lua_State *L, int idx,
+                                           lua_Integer first, lua_Integer n,
+                                           unsigned flags, const char *root);
 
 /* lmp_unpack.c -- bytes to value.
  *
@@ -178,6 +182,18 @@ LMP_LOCAL void lmp_cell_types(lua_State *L);
 
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_task_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_run_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_each_functions[];
+
+/* lmp_task.c, lmp_run.c -- what crews' queues and cells offer to lmp_each.c:
+ * the box of a queue whose items have tags; put, as Lua calls it; take, which
+ * pushes a scratch, the tag, whether the item could be decoded, and its value
+ * or why not; a worker's cell, number i of the array at idx. */
+LMP_LOCAL struct lmp_box *lmp_task_box(lua_State *L, int idx);
+LMP_LOCAL int lmp_task_put(lua_State *L);
+LMP_LOCAL int lmp_task_take(lua_State *L, struct lmp_box *b, int64_t deadline,
+                            uint32_t *deaths);
+LMP_LOCAL void *lmp_run_cell(lua_State *L, int idx, lua_Integer i);
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
 /* lmp_host.c -- the program that has embedded us; NULL: none has told us. */

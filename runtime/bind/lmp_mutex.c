@@ -135,6 +135,7 @@ static uint64_t myself(void) {
 static int give_back(lua_State *L, struct lmp_guard *g) {
   struct lmp_box *b;
   uint64_t owner = g->owner;
+  int rc;
 
   g->owner = 0;
   if (owner == 0 || !mp_entered() || owner != myself())
@@ -143,8 +144,12 @@ static int give_back(lua_State *L, struct lmp_guard *g) {
   b = lmp_box_test(L, -1);
   if (!b || !b->held)
     return 0;
-  if (b->kind == MP_TYPE_SEM || b->kind == MP_TYPE_BOUNDED)
-    return mp_sem_release(b->held);
+  if (b->kind == MP_TYPE_SEM || b->kind == MP_TYPE_BOUNDED) {
+    do /* no hook: what raises here would leave the permit taken */
+      rc = mp_sem_release(b->held);
+    while (rc == INTERRUPTED);
+    return rc;
+  }
   /* Somebody may have released it, and another have it now. */
   return mp_mutex_mine(b->held) ? mp_mutex_release(b->held) : -MP_ENOTHELD;
 }

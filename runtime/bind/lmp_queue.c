@@ -148,8 +148,12 @@ static struct lmp_box *check_joinable(lua_State *L) {
 
 /* queue:task_done() */
 static int lmp_queue_task_done(lua_State *L) {
-  int rc = mp_queue_done(check_joinable(L)->held);
+  struct lmp_box *b = check_joinable(L);
+  int rc;
 
+  do
+    rc = mp_queue_done(b->held);
+  while (rc == INTERRUPTED && lmp_resume(L));
   return rc < 0 ? luaL_error(L, "%s", mp_err_text(rc)) : 0;
 }
 

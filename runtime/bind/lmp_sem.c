@@ -46,8 +46,12 @@ static int lmp_bounded_acquire(lua_State *L) {
 }
 
 static inline int release(lua_State *L, enum mp_type kind) {
-  int rc = mp_sem_release(lmp_box_hot(L, 1, kind)->held);
+  struct lmp_box *b = lmp_box_hot(L, 1, kind);
+  int rc;
 
+  do
+    rc = mp_sem_release(b->held);
+  while (rc == INTERRUPTED && lmp_resume(L));
   return rc < 0 ? lmp_raise(L, rc, "release") : 0;
 }
 

@@ -167,24 +167,16 @@ int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
 int mp_mutex_open(mp_ref *held, int recursive) {
   struct mp__mutex *m;
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, recursive ? MP_TYPE_RLOCK : MP_TYPE_LOCK, sizeof *m,
-                   &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  rc = mp__obj_open(&t, recursive ? MP_TYPE_RLOCK : MP_TYPE_LOCK, sizeof *m,
+                    held);
+  if (rc < 0)
     return rc;
-  }
-  m = mp__at(off);
-  m->obj.refs[0] = 1;
+  m = mp__at(MP_REF_ID(*held));
   m->recursive = recursive != 0;
   mp__end(&t);
   return 0;

@@ -71,7 +71,7 @@ static void announce(struct mp__slot *s, int code) {
 
   mp__set_me(NULL, 1); /* from here on we act for the process */
   (void)mp_ref_dup(MP__SLOT_REF(s), &guard);
-  mp__unborn(s);
+  mp__life_unlink(s);
   while (
       !mp__cas32_seq(&s->exit, &seen, MP__EXIT_FINAL | (uint32_t)(code + 256)))
     ;

@@ -236,10 +236,15 @@ int mp__vault_peek(uint64_t name) {
 }
 
 int mp__vault_get(uint64_t name) {
-  struct mp__txn t;
-  int rc;
+  return mp__vault_get_by(name, MP__SURELY);
+}
 
-  mp__begin(&t);
+int mp__vault_get_by(uint64_t name, int64_t deadline) {
+  struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
+
+  if (rc < 0)
+    return rc;
   rc = mp__vault_peek(name);
   mp__abort(&t);
   return rc;
@@ -273,7 +278,8 @@ void mp__vault_tidy(void) {
   struct mp__txn t;
   uint64_t dead;
 
-  mp__begin(&t);
+  if (mp__begin_by(&t, MP_NOW) < 0)
+    return; /* the next one that tidies */
   if (usable() == 0) {
     drop_dead();
     dead = h->vault_tail - h->vault_head - h->vault_live;
