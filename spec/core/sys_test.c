@@ -303,6 +303,65 @@ TEST(the_program_around_us) {
   (void)close(fd);
 }
 
+/* CPUs: groups within groups, as the kernel shows them */
+
+static char tree[] = "/tmp/luamp-sys-XXXXXX";
+
+static const char *in_tree(const char *name) {
+  static char path[100];
+
+  (void)snprintf(path, sizeof path, "%s%s", tree, name);
+  return path;
+}
+
+static void write_in_tree(const char *name, const char *text) {
+  FILE *f = fopen(in_tree(name), "w");
+
+  REQUIRE(f != NULL && fputs(text, f) >= 0);
+  (void)fclose(f);
+}
+
+/* The quota, when this is said of our group, of the outer and the root. */
+static int quota(const char *ours, const char *outer, const char *root) {
+  char groups[100];
+
+  write_in_tree("/a/b/cpu.max", ours);
+  write_in_tree("/a/cpu.max", outer);
+  write_in_tree("/cpu.max", root);
+  (void)strcpy(groups, in_tree("/groups"));
+  return mp__cpu_quota(groups, tree);
+}
+
+TEST(the_tightest_quota_counts) {
+  REQUIRE(mkdtemp(tree) != NULL);
+  REQUIRE(mkdir(in_tree("/a"), 0700) == 0);
+  REQUIRE(mkdir(in_tree("/a/b"), 0700) == 0);
+  CHECK_EQ(quota("100000 100000\n", "", ""), 0); /* no file */
+  write_in_tree("/groups", "");
+  CHECK_EQ(quota("100000 100000\n", "", ""), 0);
+  write_in_tree("/groups", "4:cpu:/a/b\n"); /* the older kind */
+  CHECK_EQ(quota("100000 100000\n", "", ""), 0);
+  write_in_tree("/groups", "0::/a/b\n");
+  CHECK_EQ(quota("max 100000\n", "max 100000\n", ""), 0);
+  CHECK_EQ(quota("300000 100000\n", "max 100000\n", ""), 3);
+  CHECK_EQ(quota("300000 100000\n", "200000 100000\n", ""), 2);
+  CHECK_EQ(quota("200000 100000\n", "300000 100000\n", ""), 2);
+  CHECK_EQ(quota("max 100000\n", "max 100000\n", "400000 100000\n"), 4);
+  CHECK_EQ(quota("1000 100000\n", "", ""), 1); /* rounded up */
+  CHECK_EQ(quota("250001 100000\n", "", ""), 3);
+  CHECK_EQ(quota("0 100000\n", "-1 100000\n", "5 0\n"), 0);
+  write_in_tree("/groups", "0::/\n");
+  CHECK_EQ(quota("100000 100000\n", "", "200000 100000\n"), 2);
+  CHECK_EQ(unlink(in_tree("/a/b/cpu.max")), 0);
+  CHECK_EQ(unlink(in_tree("/a/cpu.max")), 0);
+  CHECK_EQ(unlink(in_tree("/cpu.max")), 0);
+  CHECK_EQ(unlink(in_tree("/groups")), 0);
+  CHECK_EQ(rmdir(in_tree("/a/b")), 0);
+  CHECK_EQ(rmdir(in_tree("/a")), 0);
+  CHECK_EQ(rmdir(tree), 0);
+  CHECK(mp_cpu_usable() >= 1 && mp_cpu_usable() <= mp_cpu_count());
+}
+
 /* What needs a family says why there is none, and nothing is held. */
 TEST(without_a_family_nothing_opens) {
   mp_ref r, s;
