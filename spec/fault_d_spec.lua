@@ -128,7 +128,7 @@ describe("exhaustion:", function()
       ask:recv()
       ask:send(m)
       local ok, why, leaked = p:result()
-      assert(not ok and why:find("Too many open files"), why)
+      assert(not ok and why:find("[no] file"), why)
       assert(leaked == 0)
       m:unlink()]]
   end)
@@ -141,7 +141,7 @@ describe("exhaustion:", function()
           for _ = 1, 3 do
             local ok, why = pcall(p.start, p)
             if ok then break end
-            assert(why:find("Cannot allocate memory"), why)
+            assert(why:find("memory"), why)
             assert(not p.pid)
           end
           assert(p:result() == 1)
@@ -162,7 +162,7 @@ describe("exhaustion:", function()
               if not ok then
                 failed = failed + 1
                 why = tostring(why)
-                assert(why:find "allocate" or why:find "No space", why)
+                assert(why:find "memory" or why:find "No space", why)
               end
             end
           end

@@ -156,8 +156,9 @@ end)
 -- Under plain lua: a state that a C module makes has no modules built in.
 describe("several states in one program", function()
   local plain = { program = helper.lua }
+  local with_lua = helper.it_with "lua5.4"
 
-  it("each have their processes, also in threads [F12]", function()
+  with_lua("each have their processes, also in threads [F12]", function()
     works([[
       work()
       local text = ]] .. ("%q"):format([[
@@ -178,7 +179,7 @@ describe("several states in one program", function()
       work()]], plain)
   end)
 
-  it("may close with children that live [F17]", function()
+  with_lua("may close with children that live [F17]", function()
     works([[
       local text = [=[
         local mp = require "mp"

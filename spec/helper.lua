@@ -10,6 +10,18 @@ helper.sanitizer = os.getenv("SPEC_SANITIZER")
 --- freed.
 helper.slack = helper.sanitizer == "asan" and 64 or 0
 
+--- "musl" when the program was built with it (.ci/musl).
+helper.libc = os.getenv("SPEC_LIBC")
+
+--- `it`, for tests that need a library.  Debian's are glibc's, so where the
+--- program is not they are pending.
+function helper.it_with(library)
+  if helper.libc ~= "musl" then return it end
+  return function(title)
+    it(title, function() pending("no " .. library .. " for musl") end)
+  end
+end
+
 local function capture(command)
   local pipe <close> = assert(io.popen(command))
   return (pipe:read("a"):gsub("%s+$", ""))

@@ -131,6 +131,9 @@ describe("result", function()
         assert.equal(mp.RemoteError, getmetatable(e))
         assert.same(value, e.message)
         assert.matches("stack traceback:", e.traceback)
+        -- It ends with the target: below are the module's frames, and those of
+        -- the parent that a forked process has on its stack.
+        assert.matches("join_spec.lua:%d+: in function <[^\n]*>$", e.traceback)
         assert.equal(p.name, e.process)
         assert.equal(p.pid, e.pid)
         if type(value) ~= "table" then

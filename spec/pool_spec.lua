@@ -75,7 +75,31 @@ describe("a pool", function()
     assert.matches("list%[200%]: cannot send a thread", tostring(err))
     assert.same({ n = 3, 1, 4, 9 },
       pool:map(square, { 1, 2, 3 }, { chunksize = 1 }))
-    assert.same(0, pool._crew.items.pending)
+    -- One of the first list may still be at a task: not pending for ever.
+    pool:close()
+    pool:join()
+    assert.equal(0, pool._crew.items.pending)
+  end)
+
+  it("maps long strings, a few at a time", function()
+    local pool <close> = mp.Pool(2)
+    local list = {}
+    for i = 1, 40 do list[i] = string.char(64 + i):rep(i * 10000) end
+    list.n = 40
+    local most = 0
+    local submit = pool._crew.submit
+    function pool._crew.submit(...)
+      local item = submit(...)
+      most = math.max(most, pool._crew.items.pending)
+      return item
+    end
+    assert.same(list, pool:map(function(s) return s end, list))
+    assert.is_true(most > 0 and most <= 4)
+    for _, opts in ipairs { {}, { chunksize = 1 }, { chunksize = 7 } } do
+      assert.same(list, pool:map(function(s) return s end, list, opts))
+      assert.same(list,
+        pool:map_async(function(s) return s end, list, opts):get())
+    end
   end)
 
   it("maps what only behaves like a list, as it is at the call", function()
@@ -150,10 +174,27 @@ describe("an error in a task", function()
       assert.equal(3, err.task)
       assert.matches("pool_spec.lua:%d+", err.name)
       assert.matches("stack traceback", err.traceback)
+      assert.matches("pool_spec.lua:%d+: in function <[^\n]*>$", err.traceback)
       assert.matches("task 3", tostring(err))
       assert.matches("^PoolWorker%-%d$", err.process)
       assert.is_number(err.pid)
     end)
+  end)
+
+  it("has the frames of a deep stack that a traceback of Lua has", function()
+    local function dive(n)
+      if n == 0 then error("deep") end
+      return 1 + dive(n - 1)
+    end
+    local pool <close> = mp.Pool(1)
+    local _, err = pcall(pool.apply, pool, dive, { 50 })
+    local _, above = xpcall(dive, debug.traceback, 50)
+    local _, shown = err.traceback:gsub("\n", "")
+    local _, of_lua = above:gsub("\n", "")
+    assert.equal(of_lua, shown)
+    assert.matches("skipping 31 levels", err.traceback)
+    _, err = pcall(pool.apply, pool, dive, { 150000 })
+    assert.matches("skipping %d+ levels", err.traceback)
   end)
 
   it("costs no other task", function()

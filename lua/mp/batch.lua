@@ -18,6 +18,13 @@ local MOST = crews.MOST
 local AHEAD = 4 -- runs under way, a worker
 local WINDOW = 512 -- runs under way at most, when workers are fast
 
+-- A run of long strings ends where it is heavy, and few such runs are under
+-- way: their shared memory is then used again and again, not touched for the
+-- first time, which takes several times as long as copying.
+local LONG = 4096 -- bytes of a string
+local HEAVY = 0x40000 -- bytes of a run
+local HEAVY_AHEAD = 2 -- runs under way, a worker
+
 --- Queue an item of a job.
 function batch.submit(self, kind, first, n, payload, from)
   return self.crew:submit(self, self.entry, kind, first, n, payload, from)
@@ -31,6 +38,19 @@ local function run_length(self, left, target)
     n = math.max(n, math.floor(SHORT / seconds))
   end
   return math.max(1, math.min(n, MOST))
+end
+
+--- How many of the next n elements make a run that is not too heavy, and is it
+--- heavy?  Long strings weigh; nobody looks at lists of anything else.
+local function weigh(list, first, n)
+  local bytes = 0
+  for i = first, first + n - 1 do
+    local value = list[i]
+    if type(value) ~= "string" or #value < LONG then break end
+    bytes = bytes + #value
+    if bytes >= HEAVY then return i - first + 1, true end
+  end
+  return n, false
 end
 
 --- Give the crew the next n elements of a list.
@@ -51,7 +71,9 @@ end
 function batch.of_list(self, kind, list, n, chunksize)
   local next_one = 1
   local crew, entry = self.crew, self.entry
-  if chunksize == 1 and kind == crews.RUN and entry.id then
+  local few = HEAVY_AHEAD * crew.size
+  if chunksize == 1 and kind == crews.RUN and entry.id
+    and not select(2, weigh(list, 1, 1)) then
     return function(window)
       while next_one <= n and crew.items.pending <= window // 2 do
         local room = window - crew.items.pending
@@ -67,6 +89,11 @@ function batch.of_list(self, kind, list, n, chunksize)
       local left = n - next_one + 1
       local length = chunksize or run_length(self, left, TARGET)
       length = math.min(length, left, MOST)
+      local lighter, is_heavy = weigh(list, next_one, length)
+      if is_heavy and crew.items.pending >= few and window < math.huge then
+        return
+      end
+      if not chunksize then length = lighter end
       local first = next_one
       next_one = first + length
       deal(self, kind, list, first, length)

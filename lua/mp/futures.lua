@@ -123,7 +123,7 @@ local OPTIONS = {
 local function new_executor(class, what, o)
   if o ~= nil and type(o) ~= "table" then o = { max_workers = o } end
   o = o or {}
-  options.check(what, o, OPTIONS, 3)
+  options.check(what, o, OPTIONS) -- its callers end in a tail call
   local crew = pool._crew(what, {
     size = o.max_workers, size_name = "max_workers", context = o.context,
     initializer = o.initializer, initargs = o.initargs,

@@ -4,8 +4,6 @@
  */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_hot(L, 1, MP_TYPE_COND);
 }
@@ -51,7 +49,7 @@ static int lmp_cond_acquire(lua_State *L) {
 
   do
     rc = mp_mutex_acquire(mp_cond_mutex(b->held), deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc < 0 ? lmp_refuse(L, rc, "acquire") : lmp_mutex_acquired(L, rc);
 }
 
@@ -70,7 +68,7 @@ static int wait_until(lua_State *L, struct lmp_box *b, struct mp_waiter *w,
   int raised = 0;
   int rc;
 
-  while ((rc = mp_cond_wait(b->held, w, deadline)) == INTERRUPTED) {
+  while ((rc = mp_cond_wait(b->held, w, deadline)) == LMP_INTERRUPTED) {
     if (!lmp_resume_caught(L)) {
       if (b->held)
         mp_cond_leave(b->held, w);
@@ -84,7 +82,7 @@ static int wait_until(lua_State *L, struct lmp_box *b, struct mp_waiter *w,
   }
   /* A thread that was killed will not act on it. */
   if (rc == 0 && w->notified && mp_stopping())
-    while (mp_cond_notify(b->held, 1) == INTERRUPTED)
+    while (mp_cond_notify(b->held, 1) == LMP_INTERRUPTED)
       ;
   return raised ? 1 : rc;
 }
@@ -117,7 +115,7 @@ static int notify(lua_State *L, struct lmp_box *b, uint64_t n,
 
   do
     rc = mp_cond_notify(b->held, n);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc < 0 ? lmp_raise(L, rc, what) : 0;
 }
 

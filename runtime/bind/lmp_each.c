@@ -7,12 +7,11 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-#define SLOT 0xfffffu
-#define KIND(tag) ((tag) >> 20 & 7)
-#define COUNT 23
+#define SLOT 0x3ffffffu
+#define KIND(tag) ((tag) >> 26 & 7)
+#define COUNT 29
 #define INDEX(tag) ((tag) >> COUNT & 0xffff)
-#define FUNCTION(tag) ((tag) >> 39)
+#define FUNCTION(tag) ((tag) >> 45)
 enum { ONE = 0, EACH = 4 }; /* kinds of items */
 enum { VALUE = 0 };         /* of replies */
 
@@ -43,7 +42,7 @@ static int put_series(lua_State *L) {
     memcpy((void *)(uintptr_t)p->out.iov[0].base, &tag, sizeof tag);
     do
       rc = mp_queue_put(s->queue, &p->out, MP_FOREVER, &number);
-    while (rc == INTERRUPTED && lmp_resume(L));
+    while (rc == LMP_INTERRUPTED && lmp_resume(L));
     if (rc < 0)
       return lmp_raise(L, rc, "put");
     if (s->put++ == 0)

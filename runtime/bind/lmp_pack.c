@@ -12,7 +12,6 @@
  */
 #include "lmp_pack.h"
 
-
 void lmp__put_varint(struct lmp_enc *e, unsigned tag, uint64_t x) {
   unsigned char *at = lmp__room(e, 11);
   size_t n = 0;

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
 #define VOID_AT_ONCE 256
 
 static struct lmp_box *check(lua_State *L) {
@@ -46,7 +45,7 @@ int lmp_task_put(lua_State *L) {
   memcpy((void *)(uintptr_t)p->out.iov[0].base, &tag, sizeof tag);
   do
     rc = mp_queue_put(b->held, &p->out, MP_FOREVER, &number);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "put");
   lua_pushinteger(L, number);
@@ -84,7 +83,7 @@ int lmp_task_take(lua_State *L, struct lmp_box *b, int64_t deadline,
   s->busy = 1; /* a hook may run in lmp_resume */
   do
     rc = mp_queue_get_or_death(b->held, &s->msg, s->bytes, deadline, deaths);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (b->fd >= 0)
     mp_queue_rearm(b->held, b->fd);
   if (rc < 0) {

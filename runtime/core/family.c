@@ -2,8 +2,8 @@
  *
  * A member is a process, or a thread started as one.  Its seat in the process
  * table says who it is; its life word says whether it lives (family.h).  The
- * word is on the thread's robust list (robust.c), so the kernel writes it at the end of
- * the thread and wakes one sleeper (nap.c), who sweeps (sweep.c).
+ * word is on the thread's robust list (robust.c), so the kernel writes it at
+ * the end of the thread and wakes one sleeper (nap.c), who sweeps (sweep.c).
  */
 #include "mp.h"
 

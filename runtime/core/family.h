@@ -154,6 +154,8 @@ void mp__leave_pipes(void);
 void mp__collect(void);     /* take the garbage apart */
 void mp__close_late(void);  /* what could not be closed when it should */
 void mp__ledger_ring(void); /* the bells of all that the caller holds */
+/* The name in the caller's ledger behind entry *at, 0: none; big lock held. */
+uint64_t mp__ledger_next(uint64_t *at);
 
 /* sweep.c */
 int mp__scan(void);           /* sweep what has died; the number of them */
@@ -191,8 +193,6 @@ struct mp__fd {
   uint64_t label; /* the owner of the descriptor; 0 for a bell */
 };
 int mp__vault_open(void);
-int mp__vault_put(int fd, uint64_t label,
-                  mp_ref *held);  /* fd stays the caller's */
 int mp__vault_get(uint64_t name); /* a new descriptor */
 int mp__vault_get_by(uint64_t name, int64_t deadline);
 int mp__vault_peek(uint64_t name); /* the same; the big lock is held */

@@ -85,7 +85,7 @@ void mp__queue_awake(struct mp__queue *q);
 uint32_t mp__queue_len(const struct mp__queue *q);
 /* Nothing more comes in; everybody who waits looks again. */
 void mp__queue_shut(struct mp__queue *q);
-/* With the get lock, before a take: nothing void lies in front (recall.c); 0. */
+/* With the get lock, before a take: 0 when nothing void lies in front. */
 int mp__queue_pass(struct mp__queue *q, int64_t deadline);
 /* There is room: n sleeping producers look again. */
 void mp__queue_roomy(struct mp__queue *q, int n);

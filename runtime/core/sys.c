@@ -54,7 +54,8 @@ int64_t mp_deadline(double seconds) {
   return now + (int64_t)ceil(seconds * SECOND);
 }
 
-struct timespec *mp__sys_left(struct timespec *ts, int64_t deadline) {
+/* What is left until the deadline, as ppoll wants it; NULL for MP_FOREVER. */
+static struct timespec *left_of(struct timespec *ts, int64_t deadline) {
   int64_t left;
 
   if (deadline == MP_FOREVER)
@@ -94,12 +95,6 @@ int mp__sys_high(int fd) {
     high = -errno;
   mp__sys_close(fd);
   return high;
-}
-
-int mp__sys_dup(int fd) {
-  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-  return copy < 0 ? -errno : copy;
 }
 
 static int high_pair(int fd[2]) {
@@ -324,7 +319,7 @@ int mp__sys_poll(struct pollfd *list, unsigned n, int64_t deadline) {
     if (until > deadline)
       until = deadline;
   }
-  rc = ppoll(list, n, mp__sys_left(&ts, until), NULL);
+  rc = ppoll(list, n, left_of(&ts, until), NULL);
   if (rc < 0)
     return -errno;
   return rc == 0 && until < deadline ? -EINTR : rc;

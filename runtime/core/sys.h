@@ -13,16 +13,9 @@
 struct mp_iov;
 struct pollfd;
 
-/* time */
-struct timespec;
-/* What is left until the deadline, as poll and friends want it; NULL for
- * MP_FOREVER. */
-struct timespec *mp__sys_left(struct timespec *ts, int64_t deadline);
-
 /* descriptors */
 void mp__sys_close(int fd); /* total; keeps errno */
 int mp__sys_high(int fd);   /* the same file under a number above 2 */
-int mp__sys_dup(int fd);
 int mp__sys_socketpair(int fd[2]);
 int mp__sys_seqpacket(int fd[2]);
 int mp__sys_eventfd(unsigned initial);

@@ -160,7 +160,8 @@ static int send_entry(struct mp__txn *t, int fd) {
   return rc == -EAGAIN ? -ENFILE : rc;
 }
 
-int mp__vault_put(int fd, uint64_t label, mp_ref *held) {
+/* fd stays the caller's. */
+static int put(int fd, uint64_t label, mp_ref *held) {
   struct mp__head *h = MP__HEAD;
   struct mp__txn t;
   struct mp__fd *f;
@@ -209,7 +210,7 @@ fail:
 int mp__vault_keep(uint64_t *word, int fd, uint64_t label) {
   mp_ref made = MP_REF_EMPTY;
   struct mp__txn t;
-  int rc = mp__vault_put(fd, label, &made);
+  int rc = put(fd, label, &made);
 
   if (rc < 0)
     return rc;
@@ -293,7 +294,7 @@ int mp_fd_share(int fd, unsigned modes, mp_ref *held) {
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
-  return rc < 0 ? rc : mp__vault_put(fd, modes, held);
+  return rc < 0 ? rc : put(fd, modes, held);
 }
 
 unsigned mp_fd_modes(mp_ref ref) {
