@@ -186,8 +186,9 @@ KEYED(nonsense_is_refused) {
 static void without_library(void) {
   struct mp_auth a;
 
-  deny(SYS_openat, EACCES);
+  deny_nth(SYS_openat, DENY_ANY, EACCES);
   CHECK_EQ(mp_auth_begin(&a, 0), -MP_ECRYPTO);
+  allow(SYS_openat); /* it is not tried again */
   CHECK_EQ(mp_auth_begin(&a, MP_AUTH_LISTENER), -MP_ECRYPTO);
 }
 
