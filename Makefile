@@ -286,7 +286,7 @@ soak: all | deps-test ## kills and stops at random, for TIME=60 seconds each
 # FILES='queue lock' lists their lines and branches that have not run.
 coverage: | deps-test ## gcov: lines and branches of the core that ran
 	@find $(BUILD)/cov $(BUILD)/cov-explore -name '*.gcda' -delete 2>/dev/null; \
-	  TEST_SLOWER=6 $(MAKE) -s DEPS=no FLAVOUR=cov \
+	  SPEC_LIMIT=60 TEST_SLOWER=6 $(MAKE) -s DEPS=no FLAVOUR=cov \
 	  SUITES='core embed luamp fault' suites
 	@$(MAKE) -s DEPS=no FLAVOUR=cov-explore $(BUILD)/cov-explore/explore
 	@$(BUILD)/cov-explore/explore --seconds=60
