@@ -133,15 +133,11 @@ static int in_step(void *arg) {
 }
 
 static void all_in_step(int threads, const char *action) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   found(&use);
   open_for(PARTIES, action);
-  for (i = 0; i < PARTIES; i++)
-    crew_start(&crew, in_step, NULL);
-  crew_join(&crew);
+  crew_all(threads, PARTIES, in_step, NULL);
   CHECK_EQ(shared->came, ROUNDS * PARTIES);
   CHECK_EQ(shared->firsts, ROUNDS);
   CHECK_EQ(shared->acted, action ? ROUNDS : 0);

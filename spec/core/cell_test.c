@@ -252,7 +252,6 @@ static int lock_and_count(void *arg) {
 
 TWICE(the_lock_is_one_for_all) {
   struct mp_cell what = {.code = 'q', .n = 1};
-  struct crew crew = {.threads = threads};
   struct check_use use;
   struct mp_cell c;
   mp_ref lock;
@@ -262,9 +261,7 @@ TWICE(the_lock_is_one_for_all) {
   REQUIRE(open_array(&gates, 'i', CELLS) == 0);
   for (i = 0; i < CELLS; i++)
     REQUIRE(mp_cell_open(&cells[i], MP_TYPE_VALUE, &what) == 0);
-  for (i = 0; i < CREW; i++)
-    crew_start(&crew, lock_and_count, NULL);
-  crew_join(&crew);
+  crew_all(threads, CREW, lock_and_count, NULL);
   CHECK(check_arena("with locks", NULL));
   for (i = 0; i < CELLS; i++) {
     mp_cell_view(cells[i], &c);
@@ -292,13 +289,9 @@ static int make_and_drop(void *arg) {
 }
 
 TWICE(many_made_and_dropped) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   opened(&use);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, make_and_drop, NULL);
-  crew_join(&crew);
+  crew_all(threads, 4, make_and_drop, NULL);
   closed(&use);
 }

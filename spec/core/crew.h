@@ -165,6 +165,16 @@ static inline void crew_join(struct crew *c) {
   c->n = 0;
 }
 
+/* n who do the same, to their end. */
+static inline void crew_all(int threads, int n, int (*run)(void *arg),
+                            void *arg) {
+  struct crew crew = {.threads = threads};
+
+  while (n-- > 0)
+    crew_start(&crew, run, arg);
+  crew_join(&crew);
+}
+
 /* Messages */
 
 static inline int send_out(mp_ref end, const struct mp_out *out,

@@ -420,14 +420,10 @@ static int bear_and_bury(void *arg) {
 }
 
 TWICE(births_and_deaths) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   founded(&use);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, bear_and_bury, NULL);
-  crew_join(&crew);
+  crew_all(threads, 4, bear_and_bury, NULL);
   CHECK(!test_has_child());
   left(&use);
 }

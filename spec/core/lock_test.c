@@ -47,14 +47,10 @@ static int count_up(void *arg) {
 }
 
 TWICE(one_at_a_time) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   found(&use);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, count_up, (void *)20000);
-  crew_join(&crew);
+  crew_all(threads, 4, count_up, (void *)20000);
   CHECK_EQ(shared->count, 80000);
   CHECK_EQ(shared->lock.word, 0);
   leave(&use);

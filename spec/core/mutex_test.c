@@ -77,14 +77,10 @@ static int count_up(void *arg) {
 }
 
 static void all_count(int threads, int recursive) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   found(&use, recursive);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, count_up, (void *)20000);
-  crew_join(&crew);
+  crew_all(threads, 4, count_up, (void *)20000);
   CHECK_EQ(shared->count, 80000);
   CHECK_EQ(mutex()->word, 0);
   leave(&use);
@@ -119,14 +115,10 @@ static int count_impatiently(void *arg) {
 }
 
 TWICE(some_give_up) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   found(&use, 0);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, count_impatiently, (void *)2000);
-  crew_join(&crew);
+  crew_all(threads, 4, count_impatiently, (void *)2000);
   CHECK_EQ(shared->count, 8000);
   CHECK_EQ(mutex()->word, 0);
   leave(&use);

@@ -282,13 +282,8 @@ static int cas_many(void *arg) {
 }
 
 TWICE(compare_exchange_orders_what_is_around_it) {
-  struct crew crew = {.threads = threads};
-  int i;
-
   opened();
-  for (i = 0; i < CREW; i++)
-    crew_start(&crew, cas_many, NULL);
-  crew_join(&crew);
+  crew_all(threads, CREW, cas_many, NULL);
   CHECK_EQ(*(uint64_t *)(void *)(place + 64), CREW * ADDS / 10);
   closed();
 }

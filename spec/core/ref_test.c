@@ -169,14 +169,10 @@ static int dup_and_close(void *arg) {
 }
 
 TWICE(many_dup_and_close) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   opened(&use);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, dup_and_close, NULL);
-  crew_join(&crew);
+  crew_all(threads, 4, dup_and_close, NULL);
   closed(&use);
 }
 
@@ -202,14 +198,10 @@ static int make_and_drop(void *arg) {
 }
 
 TWICE(many_make_and_drop) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
-  int i;
 
   opened(&use);
-  for (i = 0; i < 4; i++)
-    crew_start(&crew, make_and_drop, NULL);
-  crew_join(&crew);
+  crew_all(threads, 4, make_and_drop, NULL);
   closed(&use);
 }
 

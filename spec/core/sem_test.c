@@ -108,17 +108,13 @@ static void give_back(uint64_t at) {
 }
 
 static void two_at_a_time(int threads, unsigned flags) {
-  struct crew crew = {.threads = threads};
   struct check_use use;
   uint64_t at;
-  int i;
 
   found(&use);
   at = set_up();
   CHECK_EQ(mp_sem_open(&sem, 2, flags), 0);
-  for (i = 0; i < 5; i++)
-    crew_start(&crew, in_and_out, (void *)3000);
-  crew_join(&crew);
+  crew_all(threads, 5, in_and_out, (void *)3000);
   CHECK_EQ(mp_sem_value(sem), 2);
   give_back(at);
   leave(&use);
