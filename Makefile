@@ -25,6 +25,7 @@ FLAGS.tsan = -O1 -fsanitize=thread
 FLAGS.explore = -include spec/explore/sim.h
 FLAGS.cov = -O0 --coverage -fprofile-update=atomic -DMP_FAULTS \
   -include spec/coverage.h
+FLAGS.cov-explore = $(FLAGS.cov) $(FLAGS.explore)
 FLAGS.fuzz = $(FLAGS.asan) -fsanitize=fuzzer-no-link
 ifneq ($(FLAVOUR),)
   ifndef FLAGS.$(FLAVOUR)
@@ -183,6 +184,9 @@ $(tests): $(OUT)/test/%: spec/core/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(core_obj) -lm
 
+# What a test puts before a function of the core's.
+$(OUT)/test/alloc_test: LDFLAGS += -Wl,--wrap=mp__alloc
+
 # Programs with luamp in them, Lua and all.
 $(embed_tests): $(OUT)/host/%: spec/embed/%.c
 $(example_host): examples/embed/host.c
@@ -279,10 +283,13 @@ soak: all | deps-test ## kills and stops at random, for TIME=60 seconds each
 	  $$(command -v busted) -o plainTerminal spec/soak_spec.lua
 	@TIME=$(or $(TIME),60) $(suites) soak
 
-# FILES='queue lock' lists their lines that have not run.
+# FILES='queue lock' lists their lines and branches that have not run.
 coverage: | deps-test ## gcov: lines and branches of the core that ran
-	@find $(BUILD)/cov -name '*.gcda' -delete 2>/dev/null; \
-	  $(MAKE) -s DEPS=no FLAVOUR=cov SUITES='core luamp fault' suites
+	@find $(BUILD)/cov $(BUILD)/cov-explore -name '*.gcda' -delete 2>/dev/null; \
+	  SPEC_LIMIT=60 TEST_SLOWER=6 $(MAKE) -s DEPS=no FLAVOUR=cov \
+	  SUITES='core embed luamp fault' suites
+	@$(MAKE) -s DEPS=no FLAVOUR=cov-explore $(BUILD)/cov-explore/explore
+	@$(BUILD)/cov-explore/explore --seconds=60
 	@OUT=$(BUILD)/cov $(LUA) spec/coverage.lua $(FILES)
 
 stress: all $(tests) | deps-test ## long runs under load

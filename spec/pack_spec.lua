@@ -969,6 +969,24 @@ describe("decode", function()
       message)
   end)
 
+  it("says what is wrong with a reference, a name, a number", function()
+    local ff = ("\xFF"):rep(9)
+    for bytes, why in pairs{
+      ["\4" .. ff .. "\2"] = "number too long", -- 65 bits
+      ["\4" .. ff] = "truncated",
+      ["\8"] = "truncated", ["\9"] = "truncated", ["\13"] = "truncated",
+      ["\9\0"] = "bad reference to an object",
+      ["\10"] = "a metatable, but no table",
+      ["\10\1"] = "a metatable, but no table",
+      ["\11\1\8\0"] = "reference to what is not complete",
+    } do
+      local got, message = mp.decode("\xA1\1" .. bytes)
+      assert.is_nil(got)
+      assert.matches(why, message, 1, true)
+    end
+    assert.equal(-1 << 63, mp.decode("\xA1\0\4" .. ff .. "\1"))
+  end)
+
   it("refuses every prefix, and anything behind the end", function()
     for _, v in ipairs(samples) do
       local s = mp.encode(v)

@@ -24,15 +24,15 @@ static size_t left(const struct lmp_dec *d) {
 int lmp__get_varint(struct lmp_dec *d, uint64_t *x) {
   unsigned shift = 0;
 
-  for (*x = 0; d->at < d->end && shift < 64; shift += 7) {
+  for (*x = 0; d->at < d->end; shift += 7) {
     unsigned char b = *d->at++;
     if (shift == 63 && b > 1)
-      return lmp__bad(d, "number too long");
+      return lmp__bad(d, "number too long"); /* so it ends here at the latest */
     *x |= (uint64_t)(b & 0x7F) << shift;
     if (b < 0x80)
       return LMP_DONE;
   }
-  return lmp__bad(d, d->at < d->end ? "number too long" : "truncated");
+  return lmp__bad(d, "truncated");
 }
 
 int lmp__get_u32(struct lmp_dec *d, uint32_t *x) {

@@ -28,46 +28,45 @@ static int read_file(const char *path, char *buf, size_t cap) {
 }
 
 /* "QUOTA PERIOD" of one group (cgroup v2): CPUs rounded up, 0: no limit. */
-static int quota_of(const char *group) {
+static int quota_of(const char *root, const char *group) {
   char path[600];
   char buf[64];
   long quota;
   long period;
 
-  (void)snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
+  (void)snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
   if (read_file(path, buf, sizeof buf) < 0 ||
       sscanf(buf, "%ld %ld", &quota, &period) != 2 || quota <= 0 || period <= 0)
     return 0;
   return (int)((quota + period - 1) / period);
 }
 
-/* The tightest quota from our group up to the root. */
-static int cgroup_quota(void) {
+/* From our group up to the root. */
+int mp__cpu_quota(const char *groups, const char *root) {
   char buf[512];
   char *group;
-  char *end;
+  char *slash;
   int least = 0;
   int q;
 
-  if (read_file("/proc/self/cgroup", buf, sizeof buf) < 0 ||
-      strncmp(buf, "0::/", 4) != 0)
+  if (read_file(groups, buf, sizeof buf) < 0 || strncmp(buf, "0::/", 4) != 0)
     return 0;
   group = buf + 3;
   group[strcspn(group, "\n")] = '\0';
-  for (;;) {
-    q = quota_of(group);
+  do {
+    q = quota_of(root, group);
     if (q > 0 && (least == 0 || q < least))
       least = q;
-    end = strrchr(group, '/');
-    if (!end || group[0] == '\0')
-      return least;
-    *end = '\0';
-  }
+    slash = strrchr(group, '/');
+    if (slash)
+      *slash = '\0';
+  } while (slash);
+  return least;
 }
 
 int mp_cpu_usable(void) {
   int n = mp__sys_affinity();
-  int q = cgroup_quota();
+  int q = mp__cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
 
   return q > 0 && q < n ? q : n;
 }

@@ -86,6 +86,9 @@ int mp__sys_wait_fd(int pidfd, int block, int *status); /* likewise */
 int mp__sys_threads(void);                              /* of this process */
 
 int mp__sys_affinity(void); /* CPUs this thread may run on */
+/* cpu.c: the tightest quota of the group that the file `groups` names and of
+ * those around it, below `root`; 0: none */
+int mp__cpu_quota(const char *groups, const char *root);
 /* glibc's fork without its exit signal; flags of clone3, *pid is written in
  * both before the child runs.  0 in the child, the pid, -ENOSYS... */
 int mp__sys_clone(uint64_t flags, uint32_t *pid);

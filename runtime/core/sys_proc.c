@@ -216,7 +216,7 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   rc = mp__bare(SYS_clone3, (long)(uintptr_t)&a, sizeof a, 0, 0);
   /* The address of the id is the fourth argument or the fifth; the other is
    * that of a thread's memory, which is not asked for. */
-  if (rc == -ENOSYS) { /* filters of containers know it not */
+  if (rc == -ENOSYS || rc == -EPERM) { /* a filter that knows it not */
     rc = syscall(SYS_clone, (long)a.flags, 0L, pid, tid, tid);
     if (rc < 0)
       rc = -errno;

@@ -1,5 +1,6 @@
 /* auth_test.c -- the handshake: golden transcripts, every role, every cut. */
 #include "conn_help.h"
+#include "deny.h"
 #include "golden.h"
 
 #include <sys/ptrace.h>
@@ -153,6 +154,13 @@ KEYED(nonsense_is_refused) {
       "0000001b234348414c4c454e47452300000000000000000000000000000000",
       "0000002b234348414c4c454e4745237b736861317d0000000000000000000000000000"
       "00000000000000000000000000000000",
+      "0000000c7b7368613235367d00000000",      /* an answer that is short */
+      "000000267b7368613235367d00000000000000" /* ... and a digest unnamed */
+      "0000000000000000000000000000000000000000000000",
+      "000000147b6d64357d000000000000000000000000000000", /* 20 bytes */
+      "0000002b234348414c4c454e4745237b7368613235363536353635363536000000000000"
+      "000000000000000000000000000000", /* a name without an end */
+      "000000187b736861323536323536323536323536323536323536323536",
   };
   unsigned i;
 
@@ -171,6 +179,61 @@ KEYED(nonsense_is_refused) {
       printf("case %u: %d\n", i, rc);
     close_stream(c);
   }
+}
+
+/* What needs a digest says that there is none, be it that the library is out
+ * of reach or that it refuses (as one does that was told to by its file). */
+static void without_library(void) {
+  struct mp_auth a;
+
+  deny_nth(SYS_openat, DENY_ANY, EACCES);
+  CHECK_EQ(mp_auth_begin(&a, 0), -MP_ECRYPTO);
+  allow(SYS_openat); /* it is not tried again */
+  CHECK_EQ(mp_auth_begin(&a, MP_AUTH_LISTENER), -MP_ECRYPTO);
+}
+
+static void with_digests_refused(void) {
+  static const char text[] = "openssl_conf = c\n[c]\nalg_section = a\n"
+                             "[a]\ndefault_properties = fips=yes\n";
+  char path[] = "/tmp/luamp-auth-XXXXXX";
+  unsigned char frame[128];
+  struct mp_conn c[2];
+  struct mp_auth a;
+  int fd = mkstemp(path);
+
+  REQUIRE(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+  REQUIRE(setenv("OPENSSL_CONF", path, 1) == 0);
+  open_stream(c, SOCKET);
+  CHECK_EQ(mp_auth_begin(&a, 0), 0);
+  put_raw(&c[1], frame, golden_bytes(modern[0].hex, frame));
+  CHECK_EQ(mp_auth_step(&a, &c[0], KEY), -MP_EAUTHFORM);
+  close_stream(c);
+  (void)close(fd);
+  (void)unlink(path);
+}
+
+static void in_a_child(void (*run)(void)) {
+  pid_t pid = test_fork();
+
+  if (pid == 0) {
+    run();
+    test_exit();
+  }
+  test_join(pid);
+}
+
+TEST(without_the_library_there_is_no_handshake) {
+  in_a_child(without_library);
+}
+
+TEST(digests_that_the_library_refuses) {
+  pid_t pid = test_fork(); /* to know without having it loaded */
+
+  if (pid == 0)
+    _exit(mp__mac_load() < 0);
+  if (test_wait(pid) != 0)
+    return;
+  in_a_child(with_digests_refused);
 }
 
 /* A listener answers nothing before its own challenge was answered; one that

@@ -146,6 +146,16 @@ static int take_and_tell(void *arg) {
   return 0;
 }
 
+static int take_and_wait(void *arg) {
+  char byte;
+
+  (void)arg;
+  MUST(get_one(MP_FOREVER) == 'x');
+  MUST(get_bytes(gate, &byte, 1, MP_FOREVER) == 1);
+  MUST(mp_queue_done(q) == -MP_EDONE);
+  return 0;
+}
+
 TWICE(another_may_tell_of_the_end) {
   struct crew crew = {.threads = threads};
   struct check_use use;
@@ -161,6 +171,50 @@ TWICE(another_may_tell_of_the_end) {
   CHECK_EQ(mp_queue_done(q), -MP_EDONE);
   CHECK_EQ(join_queue(MP_NOW), 0);
   mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* One that lives has it still; and what was told of so is told of. */
+TWICE(another_may_tell_of_what_is_held) {
+  struct crew crew = {.threads = threads};
+  struct check_use use;
+  char byte;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  crew_start(&crew, take_and_wait, NULL);
+  while (mp_queue_len(q) > 0)
+    (void)usleep(100);
+  CHECK_EQ(join_queue(MP_NOW), -MP_ETIMEOUT);
+  CHECK_EQ(mp_queue_done(q), 0);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  CHECK_EQ(put_bytes(gate, "g", 1, MP_NOW), 0);
+  crew_join(&crew);
+  CHECK_EQ(get_bytes(gate, &byte, 1, MP_NOW), -MP_EEMPTY);
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* Somebody wrote where nobody should: a length that is none is not believed,
+ * nothing is copied by it, and the item is on nobody's account. */
+TEST(a_damaged_length_is_refused) {
+  char small[16];
+  struct check_use use;
+  struct mp__queue *damaged;
+  struct mp__record *r;
+
+  opened(&use);
+  CHECK_EQ(put_bytes(q, "hello", 5, MP_NOW), 0);
+  damaged = &((struct mp__fifo *)mp__at(MP_REF_ID(q)))->q;
+  r = mp__record_at(damaged->get_seg, mp__units(damaged->get));
+  r->len = MP_INLINE_MAX + 1;
+  CHECK_EQ(get_bytes(q, small, sizeof small, MP_NOW), -MP_EPROTOCOL);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  r->len = 5;
+  CHECK_EQ(get_bytes(q, small, sizeof small, MP_NOW), 5);
+  CHECK_EQ(mp_queue_done(q), 0);
   closed(&use);
 }
 

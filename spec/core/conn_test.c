@@ -422,6 +422,59 @@ TEST(closed_handle_is_stale) {
   CHECK_EQ(mp_conn_head(&c[0], &len, MP_FOREVER), -MP_ESTALE);
   CHECK_EQ(mp_conn_body(&c[0], buf, 1, &got, MP_FOREVER), -MP_ESTALE);
   CHECK_EQ(mp_conn_poll(&c[0], MP_FOREVER), -MP_ESTALE);
+  CHECK_EQ(mp_conn_push(&c[0], "x", 1), -MP_ESTALE);
   mp_conn_abandon(&c[0]);
   mp_conn_next(&c[0]);
+}
+
+/* A host that closed what is not its own. */
+TEST(descriptor_that_was_closed_behind_it) {
+  struct mp_conn c[2];
+  uint64_t len;
+  unsigned kind;
+
+  for (kind = 0; kind < STREAMS; kind++) {
+    open_stream(c, kind);
+    CHECK_EQ(send_bytes(&c[0], "hello", 5, MP_NOW), 0);
+    CHECK_EQ(recv_bytes(&c[1], buf, 5, MP_NOW), 5);
+    (void)close(c[0].fd);
+    (void)close(c[1].fd);
+    CHECK_EQ(send_bytes(&c[0], "hello", 5, MP_FOREVER), -EBADF);
+    CHECK_EQ(recv_head(&c[1], &len, MP_FOREVER), -EBADF);
+    c[0] = c[1] = MP_CONN_EMPTY;
+  }
+}
+
+TEST(pieces_of_more_than_a_frame_can_say) {
+  struct mp_iov iov[2] = {{buf, 1}, {buf, INT64_MAX - 12}};
+  struct mp_conn c[2];
+  uint64_t len;
+
+  open_stream(c, SOCKET);
+  CHECK_EQ(mp_conn_send(&c[0], iov, 2, MP_NOW), -MP_ETOOLONG);
+  CHECK_EQ(recv_head(&c[1], &len, MP_NOW), -MP_ETIMEOUT); /* nothing went */
+  CHECK_EQ(send_bytes(&c[0], "hello", 5, MP_NOW), 0);
+  CHECK_EQ(recv_bytes(&c[1], buf, 5, MP_NOW), 5);
+  close_stream(c);
+}
+
+/* Bytes without a frame: as many as there is room for, and none but an error
+ * when nobody reads. */
+TEST(pushing_bytes) {
+  struct mp_conn c[2];
+  int64_t n, all = 0;
+
+  open_stream(c, SOCKET);
+  while ((n = mp_conn_push(&c[0], buf, sizeof buf)) > 0)
+    all += n;
+  CHECK_EQ(n, 0);
+  CHECK(all > 0);
+  for (; all > 0; all -= n)
+    n = read(c[1].fd, buf, sizeof buf);
+  CHECK_EQ(all, 0);
+  CHECK_EQ(mp_conn_push(&c[0], "x", 1), 1);
+  CHECK_EQ(read(c[1].fd, buf, 5), 1);
+  mp_conn_close(&c[1]);
+  CHECK_EQ(mp_conn_push(&c[0], "x", 1), -MP_ECLOSED);
+  close_stream(c);
 }

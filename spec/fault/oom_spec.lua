@@ -6,11 +6,12 @@ local out = luamp:gsub("/bin/[^/]*$", "")
 
 local function survives(name, flags)
   helper.slow(120)
+  flags = (flags or "") .. (out:find "/cov$" and " --coverage" or "")
   local command = ("${CC:-cc} -D_GNU_SOURCE -std=gnu11 -O1 -g "
     .. "$(pkg-config --cflags lua5.4) -Iruntime/include -Iruntime/core %s "
     .. "-o %s/spec/%s spec/fault/%s.c %s/libluamp.a "
     .. "$(pkg-config --variable=libdir lua5.4)/liblua5.4.a -lm -ldl "
-    .. "-pthread 2>&1 && %s/spec/%s 2>&1"):format(flags or "", out, name, name,
+    .. "-pthread 2>&1 && %s/spec/%s 2>&1"):format(flags, out, name, name,
     out, out, name)
   local pipe = assert(io.popen(command))
   local output = pipe:read("a")
