@@ -244,6 +244,7 @@ function worker.main(index, shared, setup)
     cells = shared.cells, put = shared.results._put,
   }, Worker)
   self.find, self.known = new_finder(shared.control)
+  error_types.ends_traceback(self.tasks._serve)
   if setup.initializer then
     local ok, err = xpcall(setup.initializer, failure_of,
       unpack_args(setup.initargs or {}))
