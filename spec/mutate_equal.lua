@@ -30,6 +30,19 @@ return {
     { "if (mp__load64_rlx(&m->word) == 0)", "*", POLLING },
     { "if (spins++ < SPINS && mp__may_spin() && poll_word(m))", "*", POLLING },
   },
+  sem = {
+    { "if (deadline > MP_NOW && mp__spin(&s->value, value_of(s) & " ..
+      "SIGNALLING, UINT64_MAX))", "*", POLLING },
+  },
+  cond = {
+    { "if (is_waiting(value) && value >> ORDER_SHIFT < least && " ..
+      "!mp__member_dead(row->who)) {",
+      "if (is_waiting(value) && value >> ORDER_SHIFT <= least && " ..
+      "!mp__member_dead(row->who)) {", "no two came at the same time" },
+    { "if (deadline > MP_NOW && mp__spin(&row->value, value, UINT64_MAX))",
+      "if (deadline >= MP_NOW && mp__spin(&row->value, value, UINT64_MAX))",
+      POLLING },
+  },
   event = {
     { "if (fd >= 0)", "if (fd > 0)", ABOVE_2 },
     { "if (mp__load64_seq(&e->word) & SET)",
