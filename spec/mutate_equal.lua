@@ -26,13 +26,17 @@ return {
   },
   mutex = {
     { "for (n = 1; n <= PAUSES_MAX; n *= 2) {", "*", POLLING },
-    { "for (i = 0; i < n; i++)", "*", POLLING },
+    { "for (i = 0; i < n; i++)", "for (i = 0; i <= n; i++)", POLLING },
     { "if (mp__load64_rlx(&m->word) == 0)", "*", POLLING },
     { "if (spins++ < SPINS && mp__may_spin() && poll_word(m))", "*", POLLING },
   },
   sem = {
     { "if (deadline > MP_NOW && mp__spin(&s->value, value_of(s) & " ..
-      "SIGNALLING, UINT64_MAX))", "*", POLLING },
+      "SIGNALLING, UINT64_MAX))", "if (deadline >= MP_NOW && " ..
+      "mp__spin(&s->value, value_of(s) & SIGNALLING, UINT64_MAX))", POLLING },
+    { "if (deadline > MP_NOW && mp__spin(&s->value, value_of(s) & " ..
+      "SIGNALLING, UINT64_MAX))", "if (deadline > MP_NOW && " ..
+      "mp__spin(&s->value, value_of(s), UINT64_MAX))", POLLING },
   },
   cond = {
     { "if (is_waiting(value) && value >> ORDER_SHIFT < least && " ..
