@@ -27,7 +27,7 @@ local TESTS = {
   lock = { "lock_test", explore = "core- arena join-work-2-death" },
   mutex = { "mutex_test", "full_test", explore = "lock rlock" },
   event = { "event_test", "full_test", explore = "event" },
-  sem = { "sem_test", "full_test", explore = "sem" },
+  sem = { "sem_test", "full_test", "roster_test", explore = "sem" },
   cond = { "cond_test", "full_test", explore = "cond" },
   barrier = { "barrier_test", "full_test", explore = "barrier" },
   roster = { "roster_test", "sem_test", "cond_test", "barrier_test",

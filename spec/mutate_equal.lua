@@ -1,1 +1,63 @@
-return {}
+-- mutate_equal.lua -- mistakes that nobody can notice, for mutate.lua: of each
+-- file the statement, what becomes of it ("*": whatever does), and why.
+local POLLING = "whether and how long one polls changes no outcome"
+local NANOSECOND = "the same but in one nanosecond"
+local ABOVE_2 = "descriptors of ours are never 0 (mp__sys_high)"
+local IN_VAIN = "a ring in vain: who polls looks, and quiets it"
+
+return {
+  lock = {
+    { "if (!mp__cas32_acq(&l->word, &seen, mine | WAITERS))",
+      "if (!mp__cas32_acq(&l->word, &seen, mine))",
+      "others that sleep look every 2 ms, and set the bit again" },
+    { "int64_t late = p->since > p->deadline ? p->since : p->deadline;",
+      "int64_t late = p->since >= p->deadline ? p->since : p->deadline;",
+      "the two are the same then" },
+    { "if (now < p->deadline)", "if (now <= p->deadline)", NANOSECOND },
+    { "return now - p->since >= TURN_NS && holder_stopped(seen) ? -EINTR : 0;",
+      "return now - p->since > TURN_NS && holder_stopped(seen) ? -EINTR : 0;",
+      NANOSECOND },
+    { "return now - late >= LATE_NS || holder_stopped(seen) ? " ..
+      "-MP_ETIMEOUT : 0;",
+      "return now - late > LATE_NS || holder_stopped(seen) ? -MP_ETIMEOUT : 0;",
+      NANOSECOND },
+    { "for (i = 0; i < MP__LOCK_SPINS; i++) {",
+      "for (i = 0; i <= MP__LOCK_SPINS; i++) {", POLLING },
+  },
+  mutex = {
+    { "for (n = 1; n <= PAUSES_MAX; n *= 2) {", "*", POLLING },
+    { "for (i = 0; i < n; i++)", "for (i = 0; i <= n; i++)", POLLING },
+    { "if (mp__load64_rlx(&m->word) == 0)", "*", POLLING },
+    { "if (spins++ < SPINS && mp__may_spin() && poll_word(m))", "*", POLLING },
+  },
+  sem = {
+    { "if (deadline > MP_NOW && mp__spin(&s->value, value_of(s) & " ..
+      "SIGNALLING, UINT64_MAX))", "if (deadline >= MP_NOW && " ..
+      "mp__spin(&s->value, value_of(s) & SIGNALLING, UINT64_MAX))", POLLING },
+    { "if (deadline > MP_NOW && mp__spin(&s->value, value_of(s) & " ..
+      "SIGNALLING, UINT64_MAX))", "if (deadline > MP_NOW && " ..
+      "mp__spin(&s->value, value_of(s), UINT64_MAX))", POLLING },
+  },
+  cond = {
+    { "if (is_waiting(value) && value >> ORDER_SHIFT < least && " ..
+      "!mp__member_dead(row->who)) {",
+      "if (is_waiting(value) && value >> ORDER_SHIFT <= least && " ..
+      "!mp__member_dead(row->who)) {", "no two came at the same time" },
+    { "if (deadline > MP_NOW && mp__spin(&row->value, value, UINT64_MAX))",
+      "if (deadline >= MP_NOW && mp__spin(&row->value, value, UINT64_MAX))",
+      POLLING },
+  },
+  event = {
+    { "if (fd >= 0)", "if (fd > 0)", ABOVE_2 },
+    { "if (mp__load64_seq(&e->word) & SET)",
+      "if (mp__load64_seq(&e->word) | SET)", IN_VAIN },
+    { "if (mp__load64_seq(&e->word) & SET)", "if (mp__load64_seq(&e->word))",
+      IN_VAIN },
+    { "if (!(seen & SET) || !mp__cas64_seq(&e->word, &seen, seen & ~SET))",
+      "if (!(seen | SET) || !mp__cas64_seq(&e->word, &seen, seen & ~SET))",
+      "a swap of a flag that is down changes nothing, nor does a quiet" },
+    { "if (!(seen & SET) || !mp__cas64_seq(&e->word, &seen, seen & ~SET))",
+      "if (!(seen) || !mp__cas64_seq(&e->word, &seen, seen & ~SET))",
+      "a swap of a flag that is down changes nothing, nor does a quiet" },
+  },
+}

@@ -140,7 +140,7 @@ local suites = {
   end,
   explore = function()
     return {counted(("%s/explore/explore --seconds=%s"):format(out,
-      os.getenv("EXPLORE_SECONDS") or "10"))}
+      os.getenv("EXPLORE_SECONDS") or "20"))}
   end,
   mutants = function()
     return {counted("spec/explore/mutants.sh " .. out .. "/explore")}

@@ -4,8 +4,9 @@
  * each row of `holders` says how many permits its member took and did not give
  * back, so value = initial - the sum of the living one's rows.  A take or a
  * release commits by the store of one's own row, under the lock.  The copy is
- * made anew when the lock is taken over from a dead holder, and, without the
- * rows of the dead, when there seems to be none left.
+ * made anew, without the rows of the dead, when there seems to be none left.
+ * Whoever dies between row and copy leaves one that is right without him, or
+ * too low: never too high.
  *
  * A release by a member that holds none commits by storing the value with
  * SIGNALLING.  From then on the word alone counts, by compare-and-swap, without
@@ -98,19 +99,10 @@ static void recount(struct mp__sem *s) {
   mp__store64_rel(&s->value, s->initial - taken);
 }
 
-/* Take the lock, with the value that the rows say; < 0: no lock. */
-static inline int enter(struct mp__sem *s, int64_t deadline) {
-  int rc = mp__lock_by(&s->lock, deadline);
-
-  if (rc > 0 && !(value_of(s) & SIGNALLING))
-    recount(s);
-  return rc;
-}
-
 /* 1: have one; 0: there is none; 2: look again, it is signalling */
 static int take_ledgered(struct mp__sem *s, int64_t deadline) {
   struct mp__row *row;
-  int rc = enter(s, deadline);
+  int rc = mp__lock_by(&s->lock, deadline);
 
   if (rc < 0)
     return rc;
@@ -196,7 +188,7 @@ static int release_anothers(struct mp__sem *s) {
 /* 2: look again, it is signalling */
 static int release_ledgered(struct mp__sem *s) {
   struct mp__row *row;
-  int rc = enter(s, MP_FOREVER);
+  int rc = mp__lock_by(&s->lock, MP_FOREVER);
 
   if (rc < 0)
     return rc;
@@ -239,7 +231,8 @@ uint32_t mp_sem_value(mp_ref ref) {
 
   if (value_of(s) & SIGNALLING)
     return (uint32_t)left(s);
-  if (enter(s, MP_NOW) < 0) /* a stopped process has it: what one can see */
+  if (mp__lock_by(&s->lock, MP_NOW) <
+      0) /* a stopped process has it: what one can see */
     return (uint32_t)left(s);
   if (!(value_of(s) & SIGNALLING))
     recount(s);

@@ -73,6 +73,8 @@ TEST(a_condition_and_its_lock) {
   CHECK_EQ(mp_ref_type(mp_cond_mutex(cond)), MP_TYPE_LOCK);
   CHECK_EQ(mp_mutex_acquire(mp_cond_mutex(cond), MP_NOW), 0);
   CHECK_EQ(mp_cond_notify(cond, 1), 0);
+  CHECK_EQ(((struct check_cond *)mp__at(MP_REF_ID(cond)))->waiters.len,
+           MP__ROSTER_FIRST);
   CHECK_EQ(mp_mutex_release(mp_cond_mutex(cond)), 0);
   mp_ref_close(&cond);
   leave(&use);

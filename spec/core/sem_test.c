@@ -395,3 +395,23 @@ TEST(has_a_descriptor) {
   give_back(at);
   leave(&use);
 }
+
+static int take_and_go(void *arg) {
+  (void)arg;
+  MUST(acquire(sem, MP_NOW) == 0);
+  return 0;
+}
+
+/* What comes back from one that has ended is not to be given once more. */
+TEST(a_dead_ones_permit_counts_for_the_limit) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+
+  found(&use);
+  CHECK_EQ(mp_sem_open(&sem, 1, MP_SEM_BOUNDED), 0);
+  crew_start(&crew, take_and_go, NULL);
+  crew_join(&crew);
+  CHECK_EQ(mp_sem_release(sem), -MP_ETOOMANY);
+  CHECK_EQ(mp_sem_value(sem), 1);
+  leave(&use);
+}

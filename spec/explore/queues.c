@@ -128,6 +128,51 @@ static void put_or_poll(int self) {
   }
 }
 
+/* The first closes; whoever waits hears of it. */
+static void close_it(int self) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+  int rc;
+
+  if (self == 0) {
+    mp_queue_close(queue);
+    return;
+  }
+  do
+    rc = mp_queue_get(queue, &m, scratch, MP_FOREVER);
+  while (rc == -EINTR);
+  SIM_CHECK(rc == -MP_ECLOSED);
+}
+
+static void close_full(int self) {
+  int item = ITEMS;
+  struct mp_iov iov = {&item, sizeof item};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  int rc;
+
+  if (self == 0) {
+    mp_queue_close(queue);
+    return;
+  }
+  do
+    rc = mp_queue_put(queue, &out, MP_FOREVER, NULL);
+  while (rc == -EINTR);
+  SIM_CHECK(rc == -MP_ECLOSED);
+}
+
+static void make_full(void) {
+  make_bounded();
+  put_one(0);
+}
+
+static void end_closed(void) {
+  const struct mp__fifo *f = mp__at(MP_REF_ID(queue));
+
+  SIM_NOBODY(f->q.item_sleepers);
+  SIM_NOBODY(f->q.room_sleepers);
+  SIM_CHECK(mp_queue_is_closed(queue));
+}
+
 /* Puts and gets, and nobody waits. */
 static void to_itself(int self) {
   (void)self;
@@ -160,6 +205,10 @@ static void end(void) {
 const struct scenario queue_scenarios[] = {
     {"queue-1", 1, make, begin, to_itself, NULL, end, 0},
     {"queue-1-full", 1, make_bounded, begin, to_itself, NULL, end, 0},
+    {"queue-close-2", 2, make, begin, close_it, NULL, end_closed, 0},
+    {"queue-close-3", 3, make, begin, close_it, NULL, end_closed, 0},
+    {"queue-close-full-3", 3, make_full, begin, close_full, NULL, end_closed,
+     0},
     {"queue-1p1c", 2, make, begin, one_to_one, NULL, end, 0},
     {"queue-1p1c-full", 2, make_bounded, begin, one_to_one, NULL, end, 0},
     {"queue-1p2c", 3, make, begin, two_consumers, NULL, end, 0},
