@@ -119,7 +119,7 @@ describe("a condition", function()
 
   it("tells its state", function()
     local cond = mp.Condition()
-    assert.matches("^mp%.Condition %(mp%.RLock %(free%): .*%): ",
+    assert.matches("^mp%.Condition %(mp%.RLock %d+ %(free%): .*%): ",
       tostring(cond))
     do local _closed <close> = cond end
     assert.matches("%(closed%)", tostring(cond))

@@ -60,9 +60,9 @@ describe("a lock", function()
 
     it(kind .. " tells its state", function()
       local lock = Lock()
-      assert.matches("^mp%." .. kind .. " %(free%): ", tostring(lock))
+      assert.matches("^mp%." .. kind .. " %d+ %(free%): ", tostring(lock))
       lock:acquire()
-      assert.matches("%(held by MainProcess%)", tostring(lock))
+      assert.matches("%d %(held by MainProcess%)", tostring(lock))
       lock:release()
     end)
 
@@ -109,6 +109,39 @@ describe("a lock", function()
           assert.is_true(process:join(PROMPT))
           assert.same({ true, "abandoned" }, { lock:acquire(PROMPT) })
           lock:release()
+        end
+      end
+    end)
+
+    it(kind .. " that a script leaves is named, too, when it wants to know",
+      function()
+        for _, leave in ipairs{ "os.exit(3)", "os.exit(0, true)" } do
+          local r = helper.run(([[
+            warn "@on"
+            mp.Process(function() end):start():join()
+            local lock = mp.%s()
+            lock:acquire()
+            lock:release()
+            local c = mp.Condition(lock)
+            c:acquire()
+            %s]]):format(kind, leave))
+          assert.matches("^Lua warning: MainProcess %(pid %d+%) ends and "
+            .. "holds mp%." .. kind .. " %d+\n$", r.err)
+        end
+      end)
+
+    it(kind .. " that is left by one who ends is named in a warning", function()
+      for ctx in helper.methods() do
+        for _, leave in ipairs{ "", "os.exit(3)", "os.exit(0, true)" } do
+          local r = helper.run(([[
+            mp.log_to_stderr()
+            local lock = mp.%s()
+            print(tostring(lock):match "^mp%%.%%a+ %%d+")
+            local p = mp.get_context "%s".Process{ name = "culprit",
+              target = function() lock:acquire() %s end }
+            p:start():join()]]):format(kind, ctx, leave))
+          assert.equal("", r.err:gsub("^%[WARN/culprit%] culprit %(pid %d+%) "
+            .. "ends and holds " .. r.out:match "%C+" .. "\n$", ""))
         end
       end
     end)

@@ -167,7 +167,11 @@ describe("an error in a task", function()
       local pool <close> = ctx.Pool(2)
       local function fail(x) if x == 3 then error { code = x } end return x end
       local ok, err = pcall(pool.map, pool, fail, { 1, 2, 3, 4 },
-        { chunksize = 2 })
+        { chunksize = 1 })
+      assert.is_false(ok)
+      assert.equal(3, err.task)
+      assert.matches("pool_spec.lua:%d+: in function <[^\n]*>$", err.traceback)
+      ok, err = pcall(pool.map, pool, fail, { 1, 2, 3, 4 }, { chunksize = 2 })
       assert.is_false(ok)
       assert.equal(mp.RemoteError, getmetatable(err))
       assert.same({ code = 3 }, err.message)

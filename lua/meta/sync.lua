@@ -9,6 +9,8 @@ local mp = {}
 --- A lock.  Travels through any message by reference.  If its holder dies,
 --- execs or ends without releasing it, the next `acquire` gets it at once and
 --- gives true, "abandoned": what the lock protects may be half changed.
+--- One that ends in order and holds it still says so in a warning (`warn`, and
+--- the logger), with the number that `tostring` shows in every process.
 ---@class mp.Lock
 local Lock = {}
 

@@ -13,7 +13,7 @@ local functions = {}
 
 --- How many that nobody uses just now the workers keep.
 local IDLE = 64
-local LAST_ID = 0xffffff
+local LAST_ID = 0x7ffff -- what an item's tag has room for
 
 local function describe(f)
   if type(f) ~= "function" then return error_types.text(f) end

@@ -44,7 +44,10 @@ end
 function Items:slot()
   local free = self.free
   local slot = free[#free] or #self.list + 1
-  if slot > worker_main.SLOT then error("too many tasks are queued", 0) end
+  if slot > worker_main.SLOT then
+    error(("the pool has %d pending items, and takes more only when some are "
+      .. "done: use a larger chunksize, or imap"):format(worker_main.SLOT), 0)
+  end
   return slot
 end
 

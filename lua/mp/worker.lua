@@ -3,11 +3,11 @@
 -- An item is a payload and a tag; a reply is a value and a tag.
 --
 --   bits of an item's tag            of a reply's
---   0..19   the item's slot          the same; 0: the initializer failed
---   20..22  ONE, RUN, CALL, STAR, EACH  VALUE, FAILURE, RESULTS, PART
---   23..38  how many tasks (CALL: arguments)  of PART: how many results
+--   0..25   the item's slot          the same; 0: the initializer failed
+--   26..28  ONE, RUN, CALL, STAR, EACH  VALUE, FAILURE, RESULTS, PART
+--   29..44  how many tasks (CALL: arguments)  of PART: how many results
 --           EACH: which of the series         the same
---   39..62  the function's id; 0: the payload is {function, payload}
+--   45..63  the function's id; 0: the payload is {function, payload}
 --
 -- A function with an id was sent to each worker's own control queue; one
 -- without is itself, or encoded.  VALUE is what the one task returned, RESULTS
@@ -25,7 +25,7 @@ require "mp.queue" -- the methods of what arrives with the work
 require "mp.cell"
 
 local worker = {
-  SLOT = 0xfffff, KIND = 20, COUNT = 23, FUNCTION = 39,
+  SLOT = 0x3ffffff, KIND = 26, COUNT = 29, FUNCTION = 45,
   ONE = 0, -- the payload is the argument
   RUN = 1, -- ... a list of arguments
   CALL = 2, -- ... the arguments of one call
@@ -244,6 +244,7 @@ function worker.main(index, shared, setup)
     cells = shared.cells, put = shared.results._put,
   }, Worker)
   self.find, self.known = new_finder(shared.control)
+  error_types.ends_traceback(self.tasks._serve)
   if setup.initializer then
     local ok, err = xpcall(setup.initializer, failure_of,
       unpack_args(setup.initargs or {}))

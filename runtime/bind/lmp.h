@@ -80,11 +80,10 @@ LMP_LOCAL int lmp_codec_decode(lua_State *L);
 LMP_LOCAL int lmp_box_ref(lua_State *L, int idx, mp_ref *name);
 LMP_LOCAL void lmp_box_push(lua_State *L, mp_ref name);
 
-/* The box itself, a userdata; that of a process has user values
- * (lmp_proc.c).  Its
- * kind is the type of its object (MP_TYPE_FD: a connection over a descriptor);
- * each kind is a type to Lua as well.  A box ends before the first member that
- * its kind has no use for. */
+/* The box itself, a userdata; that of a process has user values (lmp_proc.c).
+ * Its kind is the type of its object (MP_TYPE_FD: a connection over a
+ * descriptor); each kind is a type to Lua as well.  A box ends before the
+ * first member that its kind has no use for. */
 struct lmp_box {
   const void *mark;    /* tells our userdata from others; first */
   mp_ref held;         /* MP_REF_EMPTY: closed, or not shared yet (a conn) */
@@ -215,6 +214,8 @@ LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
 
 /* lmp_mutex.c -- the type of guards, when the module opens */
 LMP_LOCAL void lmp_mutex_types(lua_State *L);
+/* the caller is about to end: a warning for each lock that it holds still */
+LMP_LOCAL void lmp_mutex_warn(lua_State *L);
 /* A guard for the box at idx; nothing to give back until it owns something. */
 struct lmp_guard;
 LMP_LOCAL struct lmp_guard *lmp_guard_push(lua_State *L, int idx);

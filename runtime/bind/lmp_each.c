@@ -7,11 +7,11 @@
 
 #include <string.h>
 
-#define SLOT 0xfffffu
-#define KIND(tag) ((tag) >> 20 & 7)
-#define COUNT 23
+#define SLOT 0x3ffffffu
+#define KIND(tag) ((tag) >> 26 & 7)
+#define COUNT 29
 #define INDEX(tag) ((tag) >> COUNT & 0xffff)
-#define FUNCTION(tag) ((tag) >> 39)
+#define FUNCTION(tag) ((tag) >> 45)
 enum { ONE = 0, EACH = 4 }; /* kinds of items */
 enum { VALUE = 0 };         /* of replies */
 

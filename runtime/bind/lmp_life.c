@@ -29,6 +29,7 @@ int lmp_life_finish(lua_State *L) {
   do
     rc = mp_finish();
   while (rc == LMP_INTERRUPTED && lmp_resume(L));
+  lmp_mutex_warn(L); /* afterwards: a child may have released one */
   return 0;
 }
 
@@ -50,9 +51,9 @@ static int lmp_life_claim(lua_State *L) {
 
 /* The state is closing: the program has come to its end. */
 static int guard_gc(lua_State *L) {
-  (void)L;
   while (mp_finish() == LMP_INTERRUPTED)
     ;
+  lmp_mutex_warn(L);
   return 0;
 }
 

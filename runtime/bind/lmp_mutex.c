@@ -74,15 +74,60 @@ static int lmp_mutex_locked(lua_State *L) {
   return 1;
 }
 
-/* core.mutex_holder(lock) -> name | nil */
+/* What the family calls it: in all its processes the same. */
+static lua_Integer number_of(mp_ref lock) {
+  return (lua_Integer)(mp_ref_serial(lock) >> 8);
+}
+
+/* core.mutex_holder(lock) -> name | nil, number */
 static int lmp_mutex_holder(lua_State *L) {
+  struct lmp_box *b = check_either(L);
   char name[MP_NAME_MAX + 1];
 
-  if (mp_mutex_holder(check_either(L)->held, name))
+  if (mp_mutex_holder(b->held, name))
     lua_pushstring(L, name);
   else
     lua_pushnil(L);
-  return 1;
+  lua_pushinteger(L, number_of(b->held));
+  return 2;
+}
+
+/* To whoever wants to know: Lua's warnings, and our logger if there is one. */
+static void warn(lua_State *L, const char *text) {
+  lua_warning(L, text, 0);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, "mp.log") == LUA_TTABLE) {
+    lua_getfield(L, -1, "warn");
+    lua_pushstring(L, text);
+    lua_call(L, 1, 0);
+  }
+  lua_pop(L, 2);
+}
+
+/* (): the caller is about to end: name the locks that it leaves held. */
+static int lmp_mutex_left(lua_State *L) {
+  char name[MP_NAME_MAX + 1];
+  uint64_t at = 0;
+  mp_ref lock;
+
+  while ((lock = mp_mutex_left(&at)) != MP_REF_EMPTY) {
+    (void)mp_proc_name(mp_proc_self(), name);
+    lua_pushfstring(L, "%s (pid %d) ends and holds %s %I", name,
+                    mp_proc_pid(mp_proc_self()),
+                    mp_ref_type(lock) == MP_TYPE_RLOCK ? "mp.RLock" : "mp.Lock",
+                    (LUAI_UACINT)number_of(lock));
+    warn(L, lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+  return 0;
+}
+
+void lmp_mutex_warn(lua_State *L) {
+  if (!mp_entered())
+    return;
+  lua_pushcfunction(L, lmp_mutex_left);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
 }
 
 static int lmp_mutex_close(lua_State *L) {

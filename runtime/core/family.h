@@ -154,6 +154,8 @@ void mp__leave_pipes(void);
 void mp__collect(void);     /* take the garbage apart */
 void mp__close_late(void);  /* what could not be closed when it should */
 void mp__ledger_ring(void); /* the bells of all that the caller holds */
+/* The name in the caller's ledger behind entry *at, 0: none; big lock held. */
+uint64_t mp__ledger_next(uint64_t *at);
 
 /* sweep.c */
 int mp__scan(void);           /* sweep what has died; the number of them */
@@ -204,8 +206,8 @@ void mp__vault_replay(void);
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
 void mp__bell_late(void); /* what could not be rung when it should have been */
-void mp__bell_ring_held(struct mp__bell *b);     /* the big lock is held */
-void mp__bell_ring_again(struct mp__bell *b);    /* the same */
+void mp__bell_ring_held(struct mp__bell *b); /* the big lock is held */
+void mp__bell_forget(struct mp__bell *b); /* one who used it died; the same */
 void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
 
 /* parcel.c */

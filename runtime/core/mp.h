@@ -568,6 +568,9 @@ int mp_mutex_acquire(mp_ref ref, int64_t deadline);
 int mp_mutex_release(mp_ref ref);
 /* 1 when somebody who lives holds it */
 int mp_mutex_locked(mp_ref ref);
+/* The next of those that the caller holds, and has a handle of (or of a
+ * condition over it); *at: 0 at first.  MP_REF_EMPTY: no more. */
+mp_ref mp_mutex_left(uint64_t *at);
 /* 1 when the calling thread does */
 int mp_mutex_mine(mp_ref ref);
 /* 1 and the holder's name (as of now: it may change at once), or 0 */

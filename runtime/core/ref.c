@@ -233,6 +233,16 @@ static uint64_t next_pipe(struct mp__slot *s, uint64_t i) {
   return 0;
 }
 
+uint64_t mp__ledger_next(uint64_t *at) {
+  struct mp__slot *me = mp__me();
+  const uint64_t *e = me->ledger ? mp__at(me->ledger) : NULL;
+
+  while (e && ++*at < me->ledger_len)
+    if (e[*at] && !(e[*at] & MP__ENTRY_FREE))
+      return e[*at];
+  return 0;
+}
+
 /* The caller is about to leave: those who wait at the other ends of its pipes
  * shall know it from itself, not only when somebody notices its end. */
 void mp__leave_pipes(void) {

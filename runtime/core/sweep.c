@@ -64,13 +64,11 @@ static void holder_died(uint64_t name) {
 }
 
 void mp__ledger_ring(void) {
-  struct mp__slot *me = mp__me();
-  uint64_t *e = me->ledger ? mp__at(me->ledger) : NULL;
-  uint64_t i;
+  uint64_t at = 0;
+  uint64_t name;
 
-  for (i = 1; e && i < me->ledger_len; i++)
-    if (e[i] && !(e[i] & MP__ENTRY_FREE))
-      holder_died(e[i]);
+  while ((name = mp__ledger_next(&at)))
+    holder_died(name);
 }
 
 /* Let go of the last entries of a ledger, as many as fit a transaction well;
