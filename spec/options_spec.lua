@@ -20,7 +20,11 @@ local CASES = {
   Array = function() mp.Array("i", 2, WRONG):get() end,
   Semaphore = function() mp.Semaphore(1, WRONG):acquire() end,
   Barrier = function() mp.Barrier(2, WRONG):abort() end,
-  manager = function() mp.managers.BaseManager(WRONG):start() end,
+  BaseManager = function() mp.managers.BaseManager(WRONG):start() end,
+  SyncManager = function() mp.managers.SyncManager(WRONG):start() end,
+  SharedMemoryManager = function()
+    mp.managers.SharedMemoryManager(WRONG):start()
+  end,
   SharedMemory = function() mp.shared_memory.SharedMemory(WRONG):close() end,
   ShareableList = function() mp.shared_memory.ShareableList(WRONG):len() end,
   Listener = function() mp.connection.Listener(WRONG):close() end,
@@ -69,6 +73,18 @@ describe("an unknown option raises in", function()
     local executor <close> = mp.futures.ThreadPoolExecutor(1)
     fails("map", function() executor:map(one, {}, WRONG)() end)
     fails("shutdown", function() assert(executor:shutdown(WRONG)) end)
+  end)
+
+  it("and so does what is no table", function()
+    local executor <close> = mp.futures.ThreadPoolExecutor(1)
+    local shut = executor.shutdown
+    for name, f in pairs { shutdown = function() shut(executor, 1) end,
+      BaseManager = function() mp.managers.BaseManager(1):start() end,
+      Pool = function() mp.Pool("x"):close() end } do
+      local ok, why = pcall(f)
+      assert.is_false(ok)
+      assert.matches("spec/options_spec%.lua:%d+: " .. name .. ": ", why)
+    end
   end)
 
   it("what a manager makes", function()

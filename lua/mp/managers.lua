@@ -78,10 +78,7 @@ end
 
 local function construct(class, opts)
   opts = opts or {}
-  if type(opts) ~= "table" then
-    error("manager: a table of options was expected", 2)
-  end
-  options.check("manager", opts, OPTIONS, 2)
+  options.check((class.__name or "manager"):match("[^.]*$"), opts, OPTIONS)
   local self = setmetatable({}, class._instance)
   private[self] = { class = class, opts = opts, address = opts.address,
     authkey = opts.authkey or proc.current_process().authkey }

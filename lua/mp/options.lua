@@ -7,6 +7,9 @@ local options = {}
 ---@param valid table<string, true|string> name -> true, or its Lua type
 ---@return string?
 function options.fault(what, given, valid)
+  if type(given) ~= "table" then
+    return ("%s: options must be a table, not a %s"):format(what, type(given))
+  end
   for name, value in pairs(given) do
     local kind = valid[name]
     if not kind then

@@ -22,9 +22,6 @@ end
 
 local function options_of(what, opts, valid)
   if opts == nil then return {} end
-  if type(opts) ~= "table" then
-    jobs.misuse("%s: options must be a table, not a %s", what, type(opts))
-  end
   local fault = options.fault(what, opts, valid)
   if fault then jobs.misuse("%s", fault) end
   return opts
