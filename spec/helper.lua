@@ -324,7 +324,7 @@ end
 -- nor a process of another namespace lets it do.
 helper.leaks_unseen = "env ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0"
 
-local function before(opts)
+local function wrapped(opts)
   local words = opts.before or ""
   if helper.sanitizer == "asan" and words:find "strace" then
     words = helper.leaks_unseen .. " " .. words
@@ -336,7 +336,7 @@ end
 --- opts: program, args (a string), before (a command that runs it: "setsid")
 local function command(path, opts)
   return ("env LUA_PATH=%s LUA_CPATH=%s LUAMP=%s %s %s %s %s"):format(
-    quote(package.path), quote(package.cpath), LUAMP, before(opts),
+    quote(package.path), quote(package.cpath), LUAMP, wrapped(opts),
     opts.program or helper.program, path, opts.args or "")
 end
 
