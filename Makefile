@@ -212,10 +212,17 @@ $(floor): $(bench_obj)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LINK_LUA)
 
+# Those that damage the memory have what would end, start or hold up a process
+# taken by spec/fuzz/damage.h.
+DAMAGE_WRAPPED = mp__futex_wait mp__futex_waitv mp__sys_damaged \
+  mp__sys_kill_self mp__sys_exit mp_exit mp__sys_clone mp__sys_pidfd_signal \
+  mp__sys_tgkill mp__sys_wait mp__shm_unlink
+$(OUT)/fuzz/damage_fuzz $(OUT)/fuzz/attach_fuzz $(OUT)/fuzz/serve_fuzz: \
+  private WRAPS = $(DAMAGE_WRAPPED:%=-Wl,--wrap=%)
 $(fuzzers): $(OUT)/fuzz/%: spec/fuzz/%.c $(library)
 	@mkdir -p $(@D)
 	$(COMPILE) -Iruntime/include $(LUA_H) -fsanitize=fuzzer $(LDFLAGS) \
-	  -o $@ $< $(library) $(LINK_LUA)
+	  $(WRAPS) -o $@ $< $(library) $(LINK_LUA)
 
 -include $(wildcard $(OUT)/obj/*/*.d $(OUT)/*/*.d)
 

@@ -360,9 +360,11 @@ static int get_parcel(struct mp__queue *q, struct mp__record *r,
 
 struct mp__record *mp__queue_first(struct mp__queue *q, int *left) {
   struct mp__record *r;
+  uint64_t steps = 0;
 
   *left = 0;
   while ((r = mp__record_at(q->get_seg, mp__units(q->get)))->kind == MP__NEXT) {
+    mp__turn(&steps);
     leave_segment(q);
     *left = 1;
   }
@@ -379,7 +381,7 @@ int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
     return rc < 0 ? rc : INT32_MAX;
   }
   if (r->len > MP_INLINE_MAX)
-    return -MP_EPROTOCOL; /* somebody wrote where nobody should */
+    return -MP_EDAMAGED; /* somebody wrote where nobody should */
   memcpy(scratch, r + 1, r->len);
   m->data = scratch;
   m->len = r->len;
