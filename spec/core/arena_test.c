@@ -412,10 +412,11 @@ static int map_file(const struct mp__head *h, uint64_t size) {
 }
 
 TEST(a_damaged_head_is_refused) {
+  struct check_use use;
   struct mp__head h;
   uint64_t size;
 
-  REQUIRE(mp_enter() == 0);
+  founded(&use);
   h = *MP__HEAD;
   size = h.size;
   CHECK_EQ(map_file(&h, size), 0);
@@ -433,6 +434,7 @@ TEST(a_damaged_head_is_refused) {
   h = *MP__HEAD;
   h.nslots = h.max_slots;
   CHECK_EQ(map_file(&h, size), -MP_EDAMAGED);
+  left(&use);
 }
 
 /* Follow an offset in a process that says nothing; how it ends. */
@@ -451,9 +453,10 @@ static int end_of_following(uint64_t off) {
 }
 
 TEST(an_offset_leads_nowhere_outside) {
+  struct check_use use;
   uint64_t end;
 
-  REQUIRE(mp_enter() == 0);
+  founded(&use);
   end = MP__HEAD->size - MP__TAIL;
   CHECK_EQ(end_of_following(MP__SLOTS), 0);
   CHECK_EQ(end_of_following(end), 0);
@@ -461,4 +464,5 @@ TEST(an_offset_leads_nowhere_outside) {
   CHECK_EQ(end_of_following(MP__SLOTS + 1), -SIGABRT);
   CHECK_EQ(end_of_following(mp__here.window), -SIGABRT);
   CHECK_EQ(end_of_following(UINT64_MAX), -SIGABRT);
+  left(&use);
 }

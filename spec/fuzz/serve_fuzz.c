@@ -12,6 +12,7 @@
 
 static mp_ref waiting[2]; /* these may be forked for */
 static mp_ref other;      /* and this not */
+static mp_ref server;
 static struct mp__here ours;
 static struct mp__slot *me;
 static int sock[2];
@@ -21,7 +22,6 @@ static struct mp__slot *seat_of(mp_ref p) {
 }
 
 static void make_family(void) {
-  mp_ref server;
   int i;
 
   enter_family();
@@ -70,10 +70,10 @@ static void ask(struct input *in) {
 static void serve(void) {
   char ticket[120];
 
-  (void)snprintf(
-      ticket, sizeof ticket, "%d,%d,%d,%d,4,%llu", ours.memfd, ours.vault[0],
-      ours.vault[1], sock[1],
-      (unsigned long long)mp__slot_at(MP__SLOTS + 4 * MP__SLOT_SIZE)->gen);
+  (void)snprintf(ticket, sizeof ticket, "%d,%d,%d,%d,%u,%llu", ours.memfd,
+                 ours.vault[0], ours.vault[1], sock[1],
+                 mp__slot_index(seat_of(server)),
+                 (unsigned long long)seat_of(server)->gen);
   if (mp_join(ticket) == 1)
     (void)mp_serve();
 }
