@@ -29,10 +29,11 @@ local function build_host()
   local dir = LUAMP:gsub("/bin/[^/]*$", "") .. "/spec"
   local so, source = dir .. "/host.so", root .. "/spec/host.c"
   local made = os.execute(("[ %s -nt %s ] || { mkdir -p %s && "
-    .. "${CC:-cc} -D_GNU_SOURCE -std=gnu11 -O1 -g -fPIC -shared -pthread "
+    .. "${CC:-cc} -D_GNU_SOURCE -std=gnu11 -O1 -g -fPIC -shared -pthread %s "
     .. "-I${LUA_INCDIR:-/usr/include/lua5.4} $(pkg-config --cflags lua5.4) "
-    .. "-o %s.$$ %s && mv %s.$$ %s; }"):format(so, source, dir, so, source,
-    so, so))
+    .. "-o %s.$$ %s && mv %s.$$ %s; }"):format(so, source, dir,
+    helper.sanitizer == "msan" and "-fsanitize=memory" or "", so, source, so,
+    so))
   assert(made, "cannot build spec/host.c")
   package.cpath = dir .. "/?.so;" .. package.cpath
   return require "host"
