@@ -178,7 +178,8 @@ $(library): $(core_obj) $(bind_obj) $(embed_obj)
 
 $(luamp): $(cmd_obj) $(library)
 	@mkdir -p $(@D)
-	$(LINK) -Wl,-z,now -o $@ $(cmd_obj) $(library) $(HOST_LUA)
+	$(LINK) -Wl,-z,now,-z,noseparate-code -o $@ $(cmd_obj) $(library) \
+	  $(HOST_LUA)
 
 $(fault_tests): $(OUT)/fault/%: spec/fault/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)
@@ -373,10 +374,10 @@ doc: all ## the reference as Markdown, from lua/meta, in build/doc/
 fmt: | deps-test ## format the C sources
 	clang-format -i $$(git ls-files -co --exclude-standard '*.[ch]')
 
-musl: | deps ## build with musl and try it: LUA_SOURCE=dir with Lua's src/
+musl: | deps-test ## build with musl, C tests and specs: LUA_SOURCE=dir with Lua's src/
 	@test -n '$(LUA_SOURCE)' || { sed -n '2,8s/^# //p' .ci/musl; exit 2; }
 	@.ci/deps musl
-	@.ci/musl $(LUA_SOURCE) $(BUILD)/musl all suites SUITES=embed
+	@.ci/musl $(LUA_SOURCE) $(BUILD)/musl all suites SUITES="core embed luamp"
 
 ##
 ## Releasing

@@ -10,9 +10,7 @@ local function list(a) return table.concat(a:slice(), " ") end
 --- Raises with that in its message, and the array is what it was.
 local function refuses(a, pattern, f)
   local before = a:tostring()
-  local ok, message = pcall(f)
-  assert.is_false(ok)
-  assert.matches(pattern, message)
+  helper.raises(pattern, f)
   assert.are.equal(before, a:tostring())
 end
 
@@ -76,16 +74,14 @@ describe("an array", function()
       ["Array: element 3: a string does not"] = function()
         mp.Array("d", { 1, 2, "3" })
       end,
-      ["Array: Cannot allocate memory"] = function()
+      ["Array: [%a ]+memory"] = function()
         mp.Array("d", 2 ^ 40 | 0)
       end,
-      ["Array: Cannot allocate mem"] = function()
+      ["Array: .*memory"] = function()
         mp.Array("b", math.maxinteger)
       end,
     } do
-      local ok, said = pcall(f)
-      assert.is_false(ok)
-      assert.matches(message, said)
+      helper.raises(message, f)
     end
   end)
 

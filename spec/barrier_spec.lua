@@ -5,40 +5,8 @@ local mp = require "mp"
 
 local host = helper.host
 
-local LONG = 8 -- a timeout that only a broken build meets
-local PROMPT = 5 -- generous: a death is to be seen within a second
-
-local started = {}
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function each_method(title, test)
-  for method, ctx in helper.methods() do
-    it(title .. " (" .. method .. ")", function() test(ctx, method) end)
-  end
-end
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
+local LONG, PROMPT = helper.LONG, helper.PROMPT
+local start, each_method = helper.child, helper.each_method
 
 local function until_waiting(barrier, n)
   helper.eventually(function() return barrier.n_waiting == n end, PROMPT,
@@ -79,10 +47,7 @@ describe("a barrier", function()
         end
       end, barrier, count)
     end
-    for _, process in ipairs(started) do
-      assert.is_true(process:join(LONG))
-      assert.equal(0, process.exitcode)
-    end
+    helper.finish_all()
     assert.equal(300, count:get_value())
   end)
 

@@ -5,40 +5,8 @@ local mp = require "mp"
 
 local host = helper.host
 
-local LONG = 8 -- a timeout that only a broken build meets
-local PROMPT = 5 -- generous: a death is to be seen within a second
-
-local started = {}
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function each_method(title, test)
-  for method, ctx in helper.methods() do
-    it(title .. " (" .. method .. ")", function() test(ctx, method) end)
-  end
-end
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
+local LONG, PROMPT = helper.LONG, helper.PROMPT
+local start, each_method = helper.child, helper.each_method
 
 -- Says that it waits, waits, and says what it got.
 local function listen(cond, say, timeout)
@@ -100,7 +68,7 @@ describe("a condition", function()
         assert.same({}, mp.wait({ ends[4] }, 0.02))
         cond:with(function() cond:notify_all() end)
         assert.same({ true }, ends[4]:recv(PROMPT))
-        stop_all()
+        helper.stop_children()
       end
     end)
   end
@@ -151,7 +119,7 @@ describe("a condition", function()
 
   it("tells its state", function()
     local cond = mp.Condition()
-    assert.matches("^mp%.Condition %(mp%.RLock %(free%): .*%): ",
+    assert.matches("^mp%.Condition %(mp%.RLock %d+ %(free%): .*%): ",
       tostring(cond))
     do local _closed <close> = cond end
     assert.matches("%(closed%)", tostring(cond))

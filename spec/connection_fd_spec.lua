@@ -1,14 +1,12 @@
 -- mp.connection.Connection: framed messages over a descriptor.
---
--- A function that runs in another process mentions no globals: those of a
--- spec are busted's.
 
+local helper = require "helper"
 local mp = require "mp"
 local lfs = require "lfs"
 
-local METHODS = mp.get_all_start_methods()
 local KiB, MiB = 1024, 1024 * 1024
-local LONG = 8 -- a timeout that only a broken build meets
+local LONG, start = helper.LONG, helper.child
+local blob, get_bytes = helper.blob, helper.get_bytes
 
 local found, luv = pcall(require, "luv")
 if not found then
@@ -18,21 +16,10 @@ end
 
 local Connection = mp.connection.Connection
 
-local function blob(n)
-  local piece = string.pack("<I8", n) .. "\0\255\1\n\r\127\128%"
-  return (piece:rep(n // #piece + 1):sub(1, n))
-end
-
 local function frame(text) return string.pack(">s4", text) end
 
 local function long_frame(text)
   return "\255\255\255\255" .. string.pack(">s8", text)
-end
-
--- recv_bytes has no timeout of its own.
-local function get_bytes(conn, ...)
-  assert(conn:poll(LONG), "no message came")
-  return conn:recv_bytes(...)
 end
 
 local function is_open(fd)
@@ -40,7 +27,7 @@ local function is_open(fd)
 end
 
 describe("connection over a descriptor:", function()
-  local open, started = {}, {}
+  local open = {}
 
   -- Descriptors of ours, closed after the test.
   local function ours(fd)
@@ -75,21 +62,8 @@ describe("connection over a descriptor:", function()
     end
   end
 
-  local function start(method, f, ...)
-    local process = mp.get_context(method).Process(f, ...):start()
-    started[#started + 1] = process
-    return process
-  end
-
   local function clean_up()
     while open[1] do close_fd(open[1]) end
-    for i, process in ipairs(started) do
-      process:kill()
-      process:join()
-      started[i] = nil
-    end
-    collectgarbage()
-    collectgarbage()
   end
 
   -- Cleans up inside the test, before anybody counts what is left.
@@ -340,11 +314,11 @@ describe("connection over a descriptor:", function()
       end
     end)
 
-    for _, method in ipairs(METHODS) do
+    for method, ctx in helper.methods() do
       it_works("travels through a pipe (" .. method .. ")", function()
         local a, b = both()
         local here, there = mp.Pipe()
-        local child = start(method, function(line)
+        local child = start(ctx, function(line)
           local got = line:recv()
           local conn = got[1]
           local same = conn == got.again
@@ -367,7 +341,7 @@ describe("connection over a descriptor:", function()
         local pipe = assert(luv.pipe())
         local reader = Connection(pipe.read, true, false)
         local writer = Connection(pipe.write, false, true)
-        local child = start(method, function(conn)
+        local child = start(ctx, function(conn)
           conn:send_bytes("written there")
           return conn.readable, conn.writable
         end, writer)

@@ -1,21 +1,15 @@
 -- Pipes and what every Connection can do.  Connections over descriptors:
 -- connection_fd_spec.lua; waiting for several: wait_spec.lua.
---
--- A function that runs in another process mentions no globals: those of a
--- spec are busted's.
 
 local helper = require "helper"
 local mp = require "mp"
-local system = require "system"
 local lfs = require "lfs"
 
-local collectgarbage, pairs, ipairs = collectgarbage, pairs, ipairs
-local string, table = string, table
-
-local METHODS = mp.get_all_start_methods()
 local KiB, MiB = 1024, 1024 * 1024
-local LONG = 8 -- a timeout that only a broken build meets
-local PROMPT = 5 -- generous: a death is to be seen within a second
+local LONG, PROMPT = helper.LONG, helper.PROMPT
+local start, finish, elapsed = helper.child, helper.finish, helper.elapsed
+local each_method = helper.each_method
+local blob, get_bytes = helper.blob, helper.get_bytes
 
 -- Sizes around the limits of what lies in a queue itself, of a segment, of
 -- pages, and beyond all that a pipe keeps.
@@ -23,18 +17,6 @@ local SIZES = {
   0, 1, 7, 8, 9, 2047, 2048, 2049, 8 * KiB - 1, 8 * KiB, 8 * KiB + 1,
   16 * KiB, 16 * KiB + 1, 64 * KiB - 1, 64 * KiB, 64 * KiB + 1, MiB, 17 * MiB,
 }
-
--- n bytes of every kind; different n, different bytes.
-local function blob(n)
-  local piece = string.pack("<I8", n) .. "\0\255\1\n\r\127\128%"
-  return (piece:rep(n // #piece + 1):sub(1, n))
-end
-
-local function elapsed(f, ...)
-  local from = system.monotime()
-  local results = table.pack(f(...))
-  return system.monotime() - from, table.unpack(results, 1, results.n)
-end
 
 local function count_fds()
   local n = 0
@@ -52,58 +34,13 @@ local function collect()
   collectgarbage()
 end
 
--- recv_bytes has no timeout of its own.
-local function get_bytes(conn, ...)
-  assert(conn:poll(LONG), "no message came")
-  return conn:recv_bytes(...)
-end
-
 -- Without printing megabytes.
 local function assert_blob(n, got)
   assert.equal(n, #got)
   assert(got == blob(n), "other bytes than were sent")
 end
 
-local started = {}
-
--- Starts f(...) in another process.
-local function start(method, f, ...)
-  local process = mp.get_context(method).Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
-
--- What it returned, once it has ended.
-local function finish(process)
-  assert.is_true(process:join(LONG))
-  return process:result()
-end
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collect()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
 describe("connection:", function()
-  local function each_method(title, test)
-    for _, method in ipairs(METHODS) do
-      it(title .. " (" .. method .. ")", function() test(method) end)
-    end
-  end
-
   describe("Pipe", function()
     it("is duplex", function()
       local a, b = mp.Pipe()
@@ -344,9 +281,9 @@ describe("connection:", function()
       assert.is_true(b:poll()) -- takes nothing
     end)
 
-    each_method("nil and the endless ones wait", function(method)
+    each_method("nil and the endless ones wait", function(ctx)
       local a, b = mp.Pipe()
-      start(method, function(conn)
+      start(ctx, function(conn)
         while conn:recv() do conn:send("answer") end
       end, b)
       for _, timeout in ipairs { math.huge, 1e300, 1e18, 2 ^ 63 / 1e9 } do
@@ -528,9 +465,9 @@ describe("connection:", function()
   end)
 
   describe("between processes:", function()
-    each_method("sizes there and back", function(method)
+    each_method("sizes there and back", function(ctx)
       local a, b = mp.Pipe()
-      start(method, function(conn)
+      start(ctx, function(conn)
         while conn:send_bytes((conn:recv_bytes())) do end
       end, b)
       for _, n in ipairs(SIZES) do
@@ -539,10 +476,10 @@ describe("connection:", function()
       end
     end)
 
-    each_method("values there and back, ends too", function(method)
+    each_method("values there and back, ends too", function(ctx)
       local a, b = mp.Pipe()
       local x, y = mp.Pipe()
-      local child = start(method, function(conn)
+      local child = start(ctx, function(conn)
         local message = conn:recv()
         conn:send(message)
         conn:send(message.x == message[1] and message.x ~= message.y)
@@ -557,9 +494,9 @@ describe("connection:", function()
       assert.equal("for the child", finish(child))
     end)
 
-    each_method("the end comes with a child's end", function(method)
+    each_method("the end comes with a child's end", function(ctx)
       local a, b = mp.Pipe()
-      local child = start(method, function(conn)
+      local child = start(ctx, function(conn)
         conn:send("last words")
       end, b)
       b:close()
@@ -569,10 +506,10 @@ describe("connection:", function()
       finish(child)
     end)
 
-    each_method("a child keeps its end until it closes it", function(method)
+    each_method("a child keeps its end until it closes it", function(ctx)
       local a, b = mp.Pipe()
       local order, orders = mp.Pipe()
-      start(method, function(conn, line)
+      start(ctx, function(conn, line)
         line:send("here")
         line:recv()
         conn:close()
@@ -589,11 +526,11 @@ describe("connection:", function()
       assert.same({ nil, "closed" }, { a:recv(LONG) })
     end)
 
-    each_method("a child's end goes with its last reference", function(method)
+    each_method("a child's end goes with its last one", function(ctx, method)
       if method == "fork" then return end -- it has its parent's stack
       local a, b = mp.Pipe()
       local order, orders = mp.Pipe()
-      start(method, function(line)
+      start(ctx, function(line)
         local conn = line:recv()
         conn:send("here")
         line:recv()
@@ -626,13 +563,13 @@ describe("connection:", function()
       assert.same({ nil, "closed" }, { a:recv(LONG) })
     end)
 
-    each_method("an end handed from child to child", function(method)
+    each_method("an end handed from child to child", function(ctx)
       local a, b = mp.Pipe()
       local inbox, outbox = mp.Pipe()
-      local writer = start(method, function(conn)
+      local writer = start(ctx, function(conn)
         return conn:recv():send("from the second")
       end, outbox)
-      local carrier = start(method, function(conn, to)
+      local carrier = start(ctx, function(conn, to)
         return to:send(conn)
       end, b, inbox)
       b:close()
@@ -646,13 +583,13 @@ describe("connection:", function()
   end)
 
   describe("several processes on one end:", function()
-    each_method("each message whole and to one receiver", function(method)
+    each_method("each message whole and to one receiver", function(ctx)
       local readers, count = 3, 600
       local sizes = { 0, 100, 5000, 8193, 20000 }
       local reader, writer = mp.Pipe(false)
       local children = {}
       for i = 1, readers do
-        children[i] = start(method, function(conn, other)
+        children[i] = start(ctx, function(conn, other)
           other:close() -- a forked child would have it
           local got = {}
           while true do
@@ -686,11 +623,11 @@ describe("connection:", function()
       assert.equal(count, total)
     end)
 
-    each_method("first in, first out for each sender", function(method)
+    each_method("first in, first out for each sender", function(ctx)
       local writers, count = 3, 400
       local reader, writer = mp.Pipe(false)
       for w = 1, writers do
-        start(method, function(conn)
+        start(ctx, function(conn)
           local sizes = { 1, 3000, 8192, 8193, 30000 }
           for n = 1, count do
             conn:send { w, n, ("x"):rep(sizes[(w + n) % #sizes + 1]) .. w }
@@ -711,9 +648,9 @@ describe("connection:", function()
   end)
 
   describe("more than fits:", function()
-    each_method("a sender waits for room", function(method)
+    each_method("a sender waits for room", function(ctx)
       local a, b = mp.Pipe()
-      local child = start(method, function(conn)
+      local child = start(ctx, function(conn)
         local sent = 0
         for i = 1, 3 do
           sent = sent + (conn:send_bytes(("%d"):format(i):rep(17 << 20))
@@ -752,9 +689,9 @@ describe("connection:", function()
   end)
 
   describe("killed processes:", function()
-    each_method("the only writer, while a reader waits (B6)", function(method)
+    each_method("the only writer, while a reader waits (B6)", function(ctx)
       local a, b = mp.Pipe()
-      local child = start(method, function(conn)
+      local child = start(ctx, function(conn)
         conn:send("ready")
         conn:recv()
       end, b)
@@ -770,10 +707,10 @@ describe("connection:", function()
       finish(killer)
     end)
 
-    each_method("a writer inside a message (B6)", function(method)
+    each_method("a writer inside a message (B6)", function(ctx)
       for _, n in ipairs { 64, 8000, 100000, 4 * MiB } do
         local a, b = mp.Pipe()
-        local child = start(method, function(conn)
+        local child = start(ctx, function(conn)
           local text = ("%d"):format(n % 10):rep(n)
           while conn:send_bytes(text) do end
         end, b)
@@ -791,14 +728,14 @@ describe("connection:", function()
       end
     end)
 
-    each_method("the only reader, while a writer waits (B7)", function(method)
+    each_method("the only reader, while a writer waits (B7)", function(ctx)
       for _, n in ipairs { 1000, 3 * MiB } do
         local reader, writer = mp.Pipe(false)
         local idle = mp.Pipe()
-        local sleeper = start(method, function(conn, line)
+        local sleeper = start(ctx, function(conn, line)
           return line:recv(), conn
         end, reader, idle)
-        local child = start(method, function(conn, other)
+        local child = start(ctx, function(conn, other)
           other:close()
           local text, sent = ("x"):rep(n), 0
           while true do
@@ -817,13 +754,13 @@ describe("connection:", function()
       end
     end)
 
-    each_method("one of several readers harms no other", function(method)
+    each_method("one of several readers harms no other", function(ctx)
       local a, b = mp.Pipe()
-      local victim = start(method, function(conn)
+      local victim = start(ctx, function(conn)
         conn:send("victim waits")
         conn:recv()
       end, b)
-      local other = start(method, function(conn)
+      local other = start(ctx, function(conn)
         return conn:recv()
       end, b)
       assert.equal("victim waits", a:recv(LONG))
@@ -893,13 +830,13 @@ describe("connection:", function()
       assert.is_true(rss_bytes() - rss < (8 + helper.slack) * MiB)
     end)
 
-    for _, method in pairs(METHODS) do
+    for method, ctx in helper.methods() do
       it("children that hold ends (" .. method .. ")", function()
         local function round()
           for _ = 1, 20 do
             local a, b = mp.Pipe()
             local x, y = mp.Pipe()
-            local child = mp.get_context(method).Process(function(conn)
+            local child = ctx.Process(function(conn)
               local other = conn:recv()
               other:send(1)
             end, b):start()

@@ -21,6 +21,23 @@ describe("the page for those who come from Python", function()
   end)
 end)
 
+describe("the tables of the tree", function()
+  it("name every file", function()
+    local pages = slurp("README.md") .. slurp("runtime/README.md")
+    local missing = {}
+    local files <close> = assert(io.popen(
+      "ls runtime/core/*.c runtime/bind/*.c lua/mp/*.lua"))
+    for path in files:lines() do
+      local name, stem = path:match("(([%w_]+)%.%a+)$")
+      if not pages:find("`" .. name .. "`", 1, true)
+        and not pages:find("`" .. stem .. "`", 1, true) then
+        missing[#missing + 1] = path
+      end
+    end
+    assert.same({}, missing)
+  end)
+end)
+
 describe("links", function()
   it("lead to files that are there", function()
     local pages <close> = assert(io.popen(

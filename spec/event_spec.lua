@@ -5,33 +5,8 @@ local mp = require "mp"
 
 local host = helper.host
 
-local PROMPT = 5 -- generous: a death is to be seen within a second
-
-local started = {}
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
+local PROMPT = helper.PROMPT
+local start = helper.child
 
 -- Waits for the event; says so before and after.
 local function wait_and_say(event, say, timeout)

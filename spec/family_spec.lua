@@ -3,13 +3,9 @@ local helper = require "helper"
 local host = helper.host
 local mp = require "mp"
 
-local function child_of(ctx, ...) return ctx.Process(...):start() end
+local waiting = helper.waiting
 
--- A process that waits for a message; the pipe's end to send it with.
-local function waiting(ctx)
-  local a, b = mp.Pipe()
-  return child_of(ctx, function() return b:recv() end), a
-end
+local function child_of(ctx, ...) return ctx.Process(...):start() end
 
 describe("a process sent to another", function()
   it("is the same value when it comes back", function()

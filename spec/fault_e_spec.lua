@@ -1,10 +1,9 @@
 -- E: signals and time.
 local helper = require "helper"
-local host = helper.host
+local scripts = require "scripts"
 
-local function works(text, opts)
-  assert.equal("ok\n", helper.output(text .. " print 'ok'", opts))
-end
+local host = helper.host
+local works = scripts.works ""
 
 -- What waits for something that does not come: wait(timeout) -> answer.
 local WAITS = [[

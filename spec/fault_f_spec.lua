@@ -1,43 +1,8 @@
 -- F: who is who, and hosts that do as they please.
 local helper = require "helper"
+local scripts = require "scripts"
 
-local WORK = [[
-  local function work()
-    for _, method in ipairs(mp.get_all_start_methods()) do
-      local ctx = mp.get_context(method)
-      local a, b = mp.Pipe()
-      local p = ctx.Process(function(x) b:send(x) return b:recv() end,
-        { 1 }):start()
-      assert(a:recv()[1] == 1)
-      assert(p:join(0.01) == false)
-      a:send "answer"
-      assert(p:result() == "answer" and p.exitcode == 0)
-      local q = ctx.Process(os.exit, 7):start()
-      assert(q:join() and q.exitcode == 7, q.exitcode)
-      local r = ctx.Process(function() b:recv() end):start()
-      r:kill()
-      assert(mp.wait({ r }, 5)[1] == r)
-      assert(r:join() and r.exitcode == -9, r.exitcode)
-    end
-    assert(#mp.active_children() == 0)
-  end
-]]
-
-local function works(text, opts)
-  assert.equal("ok\n", helper.output(WORK .. text .. " print 'ok'", opts))
-end
-
-local function strace(...)
-  local words = { "strace -f -qq -o /dev/null" }
-  for _, what in ipairs{ ... } do
-    words[#words + 1] = "-e inject=" .. what
-  end
-  return { before = table.concat(words, " ") }
-end
-
-local function is_root()
-  return helper.status("self", "Uid"):match("%d+") == "0"
-end
+local works, strace = scripts.works(scripts.WORK), scripts.strace
 
 describe("hosts:", function()
   it("F3 with threads that reap whatever child there is steal no code",
@@ -117,7 +82,7 @@ describe("hosts:", function()
   end)
 
   it("F9 with a PID namespace of their own start and join, too", function()
-    if not is_root() then pending "only root may" end
+    if not scripts.is_root() then pending "only root may" end
     works([[
       mp.Process():start():join()
       assert(host.unshare_pid())

@@ -1,13 +1,7 @@
 -- C, G to J: names that go away, foreign memory, sizes, exits, secrets.
-local helper = require "helper"
+local scripts = require "scripts"
 
-local function works(text, opts)
-  assert.equal("ok\n", helper.output(text .. " print 'ok'", opts))
-end
-
-local function is_root()
-  return helper.status("self", "Uid"):match("%d+") == "0"
-end
+local works = scripts.works ""
 
 describe("from outside:", function()
   it("C9 a name that is removed hurts no user; a new one finds nothing",
@@ -71,7 +65,7 @@ describe("from outside:", function()
     end)
 
   it("J6 another user's process is turned away", function()
-    if not is_root() then pending "only root can be another user" end
+    if not scripts.is_root() then pending "only root can be another user" end
     works[[
       local connection = mp.connection
       for _, open in ipairs{ false, true } do

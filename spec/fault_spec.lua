@@ -1,35 +1,9 @@
 -- Processes in hosts and systems that misbehave.
 local helper = require "helper"
+local scripts = require "scripts"
+
 local host = helper.host
-
--- A script's opening: every method once, the codes as they must be.
-local WORK = [[
-  local function work(leave_out)
-    for _, method in ipairs(mp.get_all_start_methods()) do
-      if method ~= leave_out then
-        local ctx = mp.get_context(method)
-        local a, b = mp.Pipe()
-        local p = ctx.Process(function(x) b:send(x) return b:recv() end,
-          { 1 }):start()
-        assert(a:recv()[1] == 1)
-        assert(p:join(0.01) == false)
-        a:send "answer"
-        assert(p:result() == "answer" and p.exitcode == 0)
-        local q = ctx.Process(os.exit, 7):start()
-        assert(q:join() and q.exitcode == 7, q.exitcode)
-        local r = ctx.Process(function() b:recv() end):start()
-        r:kill()
-        assert(mp.wait({ r }, 5)[1] == r)
-        assert(r:join() and r.exitcode == -9, r.exitcode)
-      end
-    end
-    assert(#mp.active_children() == 0)
-  end
-]]
-
-local function works(text, opts)
-  assert.equal("ok\n", helper.output(WORK .. text .. " print 'ok'", opts))
-end
+local works = scripts.works(scripts.WORK)
 
 describe("processes work when the host", function()
   it("ignores SIGCHLD [F2]", function()
@@ -77,7 +51,7 @@ describe("processes work when the host", function()
 
   it("has closed stdin, stdout and stderr [F14]", function()
     helper.with_dir(function(dir)
-      local text = WORK .. ([[
+      local text = scripts.WORK .. ([[
         work()
         for fd = 0, 2 do
           local what = host.readlink("/proc/self/fd/" .. fd)
@@ -181,17 +155,17 @@ end)
 
 -- Under plain lua: a state that a C module makes has no modules built in.
 describe("several states in one program", function()
-  -- A stock lua cannot load a module with a sanitizer in it.
-  local function it_can(title, f)
-    it(title, function()
+  local plain = { program = helper.lua }
+  local with_lua5_4 = helper.it_with "lua5.4"
+  local function with_lua(title, f)
+    with_lua5_4(title, function()
+      -- A stock lua cannot load a module with a sanitizer in it.
       if helper.sanitizer then pending "plain lua" end
       f()
     end)
   end
 
-  local plain = { program = helper.lua }
-
-  it_can("each have their processes, also in threads [F12]", function()
+  with_lua("each have their processes, also in threads [F12]", function()
     works([[
       work()
       local text = ]] .. ("%q"):format([[
@@ -212,7 +186,7 @@ describe("several states in one program", function()
       work()]], plain)
   end)
 
-  it_can("may close with children that live [F17]", function()
+  with_lua("may close with children that live [F17]", function()
     works([[
       local text = [=[
         local mp = require "mp"

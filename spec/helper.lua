@@ -1,19 +1,26 @@
---- For every spec: a leak guard, a watchdog, and ways to run other processes.
---
--- Leak guard: a test that leaves another number of open descriptors or of
--- children than it found fails; what a failed one leaves is killed, so that
--- the next are not judged by it.  Watchdog: a test that runs for more than
--- LIMIT seconds is stopped with a traceback; if it cannot be stopped the run
--- is killed.  SPEC_LIMIT sets another limit (sanitizers, slow machines).
-local LIMIT = tonumber(os.getenv("SPEC_LIMIT")) or 10
+--- For every spec: what is open and what runs, ways to run other processes.
+-- Each test is guarded: see guard.lua.
 
-local helper = { limit = LIMIT }
+--- Seconds that a test may take.
+local helper = { limit = tonumber(os.getenv("SPEC_LIMIT")) or 10 }
 
 --- "asan", "ubsan", "tsan", or nil: what the program was built with.
 helper.sanitizer = os.getenv("SPEC_SANITIZER")
 --- MiB that a process may grow by and be none the worse: asan keeps what was
 --- freed.
 helper.slack = helper.sanitizer == "asan" and 64 or 0
+
+--- "musl" when the program was built with it (.ci/musl).
+helper.libc = os.getenv("SPEC_LIBC")
+
+--- `it`, for tests that need a library.  Debian's are glibc's, so where the
+--- program is not they are pending.
+function helper.it_with(library)
+  if helper.libc ~= "musl" then return it end
+  return function(title)
+    it(title, function() pending("no " .. library .. " for musl") end)
+  end
+end
 
 local function capture(command)
   local pipe <close> = assert(io.popen(command))
@@ -112,137 +119,46 @@ function helper.memory()
   return tonumber(helper.status("self", "RssAnon"):match("%d+")) / 1024
 end
 
-local function difference(what, before, after)
-  local lines = { ("leak: %d %s before, %d after"):format(count(before), what,
-    count(after)) }
-  for key, value in pairs(after) do
-    if before[key] == nil then
-      lines[#lines + 1] = ("  new: %s %s"):format(key, tostring(value))
-    end
-  end
-  return table.concat(lines, "\n")
-end
-
-local function census()
-  return { descriptors = helper.descriptors(), children = helper.children() }
-end
-
---- Fails when the numbers are not those of `before`.
-local function check_leaks(before)
-  local after
-  for attempt = 1, 6 do
-    after = census()
-    if count(after.descriptors) == count(before.descriptors)
-      and count(after.children) == count(before.children) then
-      return
-    end
-    -- What is only held by garbage is no leak, nor what a thread that has
-    -- just ended still has in its hands.
-    collectgarbage()
-    collectgarbage()
-    if attempt > 2 then host.sleep(0.01) end
-  end
-  for what, set in pairs(after) do
-    if count(set) ~= count(before[what]) then
-      error(difference(what, before[what], set), 0)
-    end
-  end
-end
-
 --
--- Around each test
+-- Processes that a test starts
 --
 
--- Kill what a failed test has left running: what mp knows of, threads among
--- it, then all others.
-local function kill_left(before)
-  for _, process in ipairs(mp.active_children()) do
-    if not before.children[process.pid] then
-      process:kill()
-      process:join(2)
-    end
-  end
-  for pid in pairs(helper.children()) do
-    if not before.children[pid] then
-      host.kill(pid, helper.SIGKILL)
-      host.waitpid(pid)
-    end
-  end
+--- A timeout that only a broken build meets.
+helper.LONG = 8
+--- The same where a death is waited for; it is to be seen within a second.
+helper.PROMPT = 5
+
+local started = {}
+
+--- Start f(...) in another process, which does not outlive the test.
+---@param ctx string|mp.Context a context, or a start method's name
+function helper.child(ctx, f, ...)
+  if type(ctx) == "string" then ctx = mp.get_context(ctx) end
+  local process = ctx.Process(f, ...):start()
+  started[#started + 1] = process
+  return process
 end
 
-local before -- the running test; nil: no test runs
+--- What it returned, once it has ended by itself.
+function helper.finish(process)
+  assert(process:join(helper.LONG), "a child does not end")
+  return process:result()
+end
 
-local function guard(test)
-  local run, on_end = test.run, test.env.finally
-  -- What the test before has left must not go during this one.
+function helper.stop_children()
+  for i, process in ipairs(started) do
+    process:kill()
+    process:join()
+    started[i] = nil
+  end
   collectgarbage()
-  collectgarbage()
-  before = census()
-  local last
-  function finally(f) -- luacheck: ignore
-    last = f
-    on_end(function() if last then last() end end)
-  end
-  test.run = function()
-    host.signal(helper.SIGALRM, function()
-      error(debug.traceback("watchdog: the test runs too long"), 0)
-    end)
-    host.alarm(helper.limit, helper.limit)
-    run()
-    local f = last
-    last = nil
-    if f then f() end
-    check_leaks(before)
-  end
 end
 
---- More time for the test that runs.
-function helper.slow(seconds)
-  helper.limit = LIMIT * seconds / 10
-  host.alarm(helper.limit, helper.limit)
+--- All that were started end by themselves, and well.
+function helper.finish_all()
+  for _, process in ipairs(started) do helper.finish(process) end
+  helper.stop_children()
 end
-
--- Only in the process that runs the specs: a child may require us, too.
-local running = package.loaded["busted.core"] ~= nil
-
--- busted gives specs an environment of its own, which would travel to
--- children with every function; they get the real one.
-local function use_globals(busted)
-  for _, name in ipairs{ "describe", "it", "before_each", "after_each",
-    "setup", "teardown", "assert", "pending", "spy", "stub", "match" } do
-    _G[name] = busted[name]
-  end
-  busted.subscribe({ "file", "start" }, function(file)
-    local chunk = (debug.getmetatable(file.run) or {}).__call or file.run
-    debug.setupvalue(chunk, 1, _G)
-    return nil, true
-  end)
-end
-
-local function watch_tests()
-  local busted = require "busted"
-  use_globals(busted)
-  busted.subscribe({ "test", "start" }, function(test)
-    if test.run and test.env then
-      pending = test.env.pending -- luacheck: ignore
-      guard(test)
-    end
-    return nil, true
-  end)
-  busted.subscribe({ "test", "end" }, function(_, _, status)
-    host.alarm(0)
-    helper.limit = LIMIT
-    if before and status ~= "success" then kill_left(before) end
-    before = nil
-    return nil, true
-  end)
-  -- Made when first needed and kept: the family, the fork server.
-  for _, method in ipairs(mp.get_all_start_methods()) do
-    mp.get_context(method).Process(function() end):start():join()
-  end
-end
-
-if running then watch_tests() end
 
 --
 -- Other processes
@@ -257,6 +173,45 @@ function helper.methods(leave_out)
     repeat i = i + 1 until not (leave_out and leave_out[names[i]])
     if names[i] then return names[i], mp.get_context(names[i]) end
   end
+end
+
+--- A test for each start method: test(ctx, method).
+function helper.each_method(title, test)
+  for method, ctx in helper.methods() do
+    it(title .. " (" .. method .. ")", function() test(ctx, method) end)
+  end
+end
+
+--- f raises, with that in its message.
+function helper.raises(pattern, f)
+  local ok, message = pcall(f)
+  assert.is_false(ok)
+  assert.matches(pattern, message)
+end
+
+--- The seconds that f(...) takes, and what it returns.
+function helper.elapsed(f, ...)
+  local from = host.now()
+  local results = table.pack(f(...))
+  return host.now() - from, table.unpack(results, 1, results.n)
+end
+
+--- n bytes of every kind; different n, different bytes.
+function helper.blob(n)
+  local piece = string.pack("<I8", n) .. "\0\255\1\n\r\127\128%"
+  return (piece:rep(n // #piece + 1):sub(1, n))
+end
+
+--- recv_bytes has no timeout of its own.
+function helper.get_bytes(conn, ...)
+  assert(conn:poll(helper.LONG), "no message came")
+  return conn:recv_bytes(...)
+end
+
+--- A process that waits for a message; the pipe's end to send it with.
+function helper.waiting(ctx)
+  local a, b = mp.Pipe()
+  return ctx.Process(function() return b:recv() end):start(), a
 end
 
 --- Ask until it is true; a failure when it is not within `seconds`.
@@ -445,4 +400,6 @@ end
 Script.__close = Script.close
 
 package.loaded.helper = helper
+-- Only in the process that runs the specs: a child may require us, too.
+if package.loaded["busted.core"] then require "guard" end
 return helper

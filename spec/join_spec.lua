@@ -3,13 +3,9 @@ local helper = require "helper"
 local host = helper.host
 local mp = require "mp"
 
-local function child_of(ctx, ...) return ctx.Process(...):start() end
+local waiting = helper.waiting
 
--- A process that waits for a message; the pipe's end to send it with.
-local function waiting(ctx)
-  local a, b = mp.Pipe()
-  return child_of(ctx, function() return b:recv() end), a
-end
+local function child_of(ctx, ...) return ctx.Process(...):start() end
 
 describe("join", function()
   it("returns true when the process has ended, as often as asked", function()
@@ -135,6 +131,9 @@ describe("result", function()
         assert.equal(mp.RemoteError, getmetatable(e))
         assert.same(value, e.message)
         assert.matches("stack traceback:", e.traceback)
+        -- It ends with the target: below are the module's frames, and those of
+        -- the parent that a forked process has on its stack.
+        assert.matches("join_spec.lua:%d+: in function <[^\n]*>$", e.traceback)
         assert.equal(p.name, e.process)
         assert.equal(p.pid, e.pid)
         if type(value) ~= "table" then

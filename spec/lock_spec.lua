@@ -5,39 +5,8 @@ local mp = require "mp"
 
 local host = helper.host
 
-local PROMPT = 5 -- generous: a death is to be seen within a second
-
-local function elapsed(f, ...)
-  local from = host.now()
-  local results = table.pack(f(...))
-  return host.now() - from, table.unpack(results, 1, results.n)
-end
-
-local started = {}
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
+local PROMPT = helper.PROMPT
+local start, elapsed = helper.child, helper.elapsed
 
 -- Holds the lock until it is killed; says so first.
 local function hold(lock, say, depth)
@@ -91,9 +60,9 @@ describe("a lock", function()
 
     it(kind .. " tells its state", function()
       local lock = Lock()
-      assert.matches("^mp%." .. kind .. " %(free%): ", tostring(lock))
+      assert.matches("^mp%." .. kind .. " %d+ %(free%): ", tostring(lock))
       lock:acquire()
-      assert.matches("%(held by MainProcess%)", tostring(lock))
+      assert.matches("%d %(held by MainProcess%)", tostring(lock))
       lock:release()
     end)
 
@@ -144,6 +113,39 @@ describe("a lock", function()
       end
     end)
 
+    it(kind .. " that a script leaves is named, too, when it wants to know",
+      function()
+        for _, leave in ipairs{ "os.exit(3)", "os.exit(0, true)" } do
+          local r = helper.run(([[
+            warn "@on"
+            mp.Process(function() end):start():join()
+            local lock = mp.%s()
+            lock:acquire()
+            lock:release()
+            local c = mp.Condition(lock)
+            c:acquire()
+            %s]]):format(kind, leave))
+          assert.matches("^Lua warning: MainProcess %(pid %d+%) ends and "
+            .. "holds mp%." .. kind .. " %d+\n$", r.err)
+        end
+      end)
+
+    it(kind .. " that is left by one who ends is named in a warning", function()
+      for ctx in helper.methods() do
+        for _, leave in ipairs{ "", "os.exit(3)", "os.exit(0, true)" } do
+          local r = helper.run(([[
+            mp.log_to_stderr()
+            local lock = mp.%s()
+            print(tostring(lock):match "^mp%%.%%a+ %%d+")
+            local p = mp.get_context "%s".Process{ name = "culprit",
+              target = function() lock:acquire() %s end }
+            p:start():join()]]):format(kind, ctx, leave))
+          assert.equal("", r.err:gsub("^%[WARN/culprit%] culprit %(pid %d+%) "
+            .. "ends and holds " .. r.out:match "%C+" .. "\n$", ""))
+        end
+      end
+    end)
+
     it(kind .. " excludes all others", function()
       for _, ctx in helper.methods() do
         local lock = Lock()
@@ -158,10 +160,7 @@ describe("a lock", function()
             end
           end, lock, a, b)
         end
-        for _, process in ipairs(started) do
-          assert.is_true(process:join(PROMPT))
-          assert.equal(0, process.exitcode)
-        end
+        helper.finish_all()
         assert.equal(600, a:recv())
         assert.is_false(lock:locked())
       end

@@ -320,7 +320,7 @@ describe("luamp", function()
       assert.matches("^@mp/[%w_/]+%.lua\n$", did.out)
     end)
 
-    it("C modules of other people", function()
+    require "helper".it_with "cjson" ("C modules of other people", function()
       local did = same{"-e", [[
         local cjson = require('cjson')
         print(cjson.encode({1, 'a', cjson.decode('{"x": null}').x}))]]}

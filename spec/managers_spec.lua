@@ -3,7 +3,7 @@ local helper = require "helper"
 local mp = require "mp"
 
 local host = helper.host
-local LONG = 8 -- a timeout that only a broken build meets
+local LONG = helper.LONG
 local Process = mp.get_context("fork").Process
 
 local manager -- one for most tests; started when first needed
@@ -25,6 +25,8 @@ local function kill(process)
   assert.is_true(process:join(LONG))
   process:close()
 end
+
+local keyed = helper.it_with "libcrypto"
 
 describe("manager:", function()
   setup(function() manager = mp.Manager() end)
@@ -705,7 +707,7 @@ describe("registered types", function()
     assert.has_error(function() Counters():Counter() end)
   end)
 
-  it("over a socket: who connects needs no constructor", function()
+  keyed("over a socket: who connects needs no constructor", function()
     local m <close> = assert(Counters { address = { "127.0.0.1", 0 },
       authkey = "k" }:start())
     local Visitors = mp.managers.BaseManager:extend()
@@ -765,7 +767,7 @@ describe("over a socket:", function()
     return assert(SyncManager(opts):connect())
   end
 
-  it("a remote client has the same objects", function()
+  keyed("a remote client has the same objects", function()
     local m <close> = serve()
     local r = reach(m)
     local d = r:dict { a = 1 }
@@ -789,7 +791,7 @@ describe("over a socket:", function()
     assert.equal(1, d.a)
   end)
 
-  it("any process can be a server", function()
+  keyed("any process can be a server", function()
     local reader, writer = mp.Pipe(false)
     local process = start(function()
       local server = assert(SyncManager { address = { "127.0.0.1", 0 },
@@ -805,14 +807,14 @@ describe("over a socket:", function()
     assert.error_matches(function() return d.a end, "exit code 255")
   end)
 
-  it("functions go where they are trusted", function()
+  keyed("functions go where they are trusted", function()
     local m <close> = serve { trusted = true }
     local r = reach(m, { trusted = true })
     local d = r:dict { a = 1 }
     assert.equal(2, d:_update("a", function(n) return n + 1 end))
   end)
 
-  it("a wrong key is refused, a taken address too", function()
+  keyed("a wrong key is refused, a taken address too", function()
     local m <close> = serve()
     assert.same({ nil, "auth: wrong key" }, { SyncManager { authkey = "no",
       address = m.address }:connect() })
@@ -822,7 +824,7 @@ describe("over a socket:", function()
     assert.matches("in use", message)
   end)
 
-  it("what a dead client held comes back", function()
+  keyed("what a dead client held comes back", function()
     local m <close> = serve()
     local lock = m:Lock()
     local before = m:number_of_objects()
@@ -843,7 +845,7 @@ describe("over a socket:", function()
     assert.is_true(lock:acquire(LONG))
   end)
 
-  it("a lock of a dead client comes back abandoned [C6]", function()
+  keyed("a lock of a dead client comes back abandoned [C6]", function()
     local m <close> = serve()
     local lock = m:Lock()
     local shared = m:dict { lock = lock }
@@ -859,7 +861,7 @@ describe("over a socket:", function()
     assert.same({ true, "abandoned" }, { lock:acquire(LONG) })
   end)
 
-  it("the address of a manager of the family opens on demand", function()
+  keyed("the address of a manager of the family opens on demand", function()
     local m <close> = mp.Manager()
     assert.matches("^/", m.address)
     local r = SyncManager { address = m.address }:connect()
@@ -868,7 +870,7 @@ describe("over a socket:", function()
     assert.is_nil(tostring(m):find(KEY, 1, true))
   end)
 
-  it("the server's end is ProcessDied", function()
+  keyed("the server's end is ProcessDied", function()
     local m = serve()
     local d = reach(m):dict()
     m.process:kill()
@@ -879,7 +881,7 @@ describe("over a socket:", function()
     m:shutdown()
   end)
 
-  it("hostile and silent clients hold up nobody", function()
+  keyed("hostile and silent clients hold up nobody", function()
     local m <close> = serve()
     local d = m:dict { a = 1 }
     local crowd = {}
@@ -898,7 +900,7 @@ describe("over a socket:", function()
     assert.same({ 1, 2 }, { d.a, mine.b })
   end)
 
-  it("many clients: all that they held is given back", function()
+  keyed("many clients: all that they held is given back", function()
     local m <close> = serve()
     local before = m:number_of_objects()
     local process = start_at(function(pipe)

@@ -315,6 +315,48 @@ describe("a pool", function()
   end)
 end)
 
+describe("a pool with as many pending items as it can number", function()
+  it("says so, and goes on when some are done", function()
+    assert.equal("ok\n", helper.output [[
+      require "mp.worker".SLOT = 7 -- as if memory were so small
+      local pool <close> = mp.Pool(1)
+      local gate, list = mp.SimpleQueue(), {}
+      for i = 1, 20 do list[i] = i end
+      local held = pool:apply_async(function() return gate:get() end)
+      local function add(x) return x + 1 end
+      local ok, why = pcall(pool.map_async, pool, add, list,
+        { chunksize = 2 })
+      assert(not ok and why:find("7 pending items", 1, true), why)
+      local some = {}
+      for i = 1, 9 do
+        ok, why = pcall(pool.apply_async, pool, add, { i })
+        if not ok then break end
+        some[i] = why
+      end
+      assert(not ok and why:find("7 pending items", 1, true), why)
+      gate:put "opened"
+      assert(held:get() == "opened")
+      for i, result in ipairs(some) do assert(result:get() == i + 1) end
+      assert(pool:map(add, list, { chunksize = 4 })[20] == 21)
+      print "ok"
+    ]])
+  end)
+
+  it("works with the highest of its numbers, far above a million", function()
+    local highest = require "mp.worker".SLOT
+    assert.is_true(highest > 60000000)
+    local pool <close> = mp.Pool(1)
+    local list = {}
+    for i = 1, 50 do list[i] = i end
+    for _, chunksize in ipairs { 1, 7, 50 } do
+      pool._crew.items.free = { highest }
+      assert.equal(2500, pool:map(square, list, { chunksize = chunksize })[50])
+    end
+    pool._crew.items.free = { highest }
+    assert.has_error(function() pool:apply(function() error "this one" end) end)
+  end)
+end)
+
 describe("an idle worker", function()
   it("hardly ever wakes", function()
     local pool <close> = mp.Pool(1)

@@ -570,7 +570,7 @@ describe("messages", function()
   it("H2: of any size go both ways", function()
     for _, ctx in helper.methods() do
       local pool <close> = ctx.Pool(1)
-      local text = ("x"):rep(33 << 20)
+      local text = ("x"):rep(1 << 20):rep(33)
       assert.equal(text, pool:apply(function(s) return s end, { text }))
     end
   end)

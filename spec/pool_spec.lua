@@ -49,6 +49,75 @@ describe("a pool", function()
     assert.same({ n = 1, 3 }, pool:starmap_async(sub, { { 5, 2 } }):get())
   end)
 
+  it("runs tasks that travel alone, whatever becomes of some", function()
+    local pool <close> = mp.Pool { processes = 2, max_restarts = 20 }
+    local list = {}
+    for i = 1, 300 do list[i] = i end
+    local function task(i)
+      if i % 100 == 7 then os.exit(3) end
+      if i % 100 == 9 then error("nine") end
+      if i == 50 then return coroutine.create(print) end
+      if i == 60 then return nil end
+      return i
+    end
+    local all = pool:map_async(task, list, { chunksize = 1 })
+    assert.is_true(all:wait())
+    for i = 1, 300 do
+      local none = i % 100 == 7 or i % 100 == 9 or i == 50 or i == 60
+      assert.equal(not none and i or nil, all.results[i])
+    end
+    assert.equal(7, all.failed)
+    assert.equal(7, all.err.task)
+    assert.equal("mp.ProcessDied", getmetatable(all.err).__name)
+    list[200] = coroutine.create(print)
+    local ok, err = pcall(pool.map, pool, square, list, { chunksize = 1 })
+    assert.is_false(ok)
+    assert.matches("list%[200%]: cannot send a thread", tostring(err))
+    assert.same({ n = 3, 1, 4, 9 },
+      pool:map(square, { 1, 2, 3 }, { chunksize = 1 }))
+    -- One of the first list may still be at a task: not pending for ever.
+    pool:close()
+    pool:join()
+    assert.equal(0, pool._crew.items.pending)
+  end)
+
+  it("maps long strings, a few at a time", function()
+    local pool <close> = mp.Pool(2)
+    local list = {}
+    for i = 1, 40 do list[i] = string.char(64 + i):rep(i * 10000) end
+    list.n = 40
+    local most = 0
+    local submit = pool._crew.submit
+    function pool._crew.submit(...)
+      local item = submit(...)
+      most = math.max(most, pool._crew.items.pending)
+      return item
+    end
+    assert.same(list, pool:map(function(s) return s end, list))
+    assert.is_true(most > 0 and most <= 4)
+    for _, opts in ipairs { {}, { chunksize = 1 }, { chunksize = 7 } } do
+      assert.same(list, pool:map(function(s) return s end, list, opts))
+      assert.same(list,
+        pool:map_async(function(s) return s end, list, opts):get())
+    end
+  end)
+
+  it("maps what only behaves like a list, as it is at the call", function()
+    local pool <close> = mp.Pool(2)
+    local proxy = setmetatable({},
+      { __index = function(_, i) return i ~= "n" and 10 * i or nil end,
+        __len = function() return 5 end })
+    assert.same({ n = 5, 100, 400, 900, 1600, 2500 }, pool:map(square, proxy))
+    local list = { "exit", 1, 2, 3, 4 }
+    local later = pool:map_async(function(x)
+      if x == "exit" then os.exit(3) end
+      return x
+    end, list, { chunksize = 5 })
+    for i = 1, 5 do list[i] = "changed" end
+    later:wait() -- the rest is sent again
+    assert.same({ nil, 1, 2, 3, 4 }, later.results)
+  end)
+
   it("gives results later", function()
     local pool <close> = mp.Pool(2)
     local one = pool:apply_async(square, { 3 })
@@ -98,17 +167,38 @@ describe("an error in a task", function()
       local pool <close> = ctx.Pool(2)
       local function fail(x) if x == 3 then error { code = x } end return x end
       local ok, err = pcall(pool.map, pool, fail, { 1, 2, 3, 4 },
-        { chunksize = 2 })
+        { chunksize = 1 })
+      assert.is_false(ok)
+      assert.equal(3, err.task)
+      assert.matches("pool_spec.lua:%d+: in function <[^\n]*>$", err.traceback)
+      ok, err = pcall(pool.map, pool, fail, { 1, 2, 3, 4 }, { chunksize = 2 })
       assert.is_false(ok)
       assert.equal(mp.RemoteError, getmetatable(err))
       assert.same({ code = 3 }, err.message)
       assert.equal(3, err.task)
       assert.matches("pool_spec.lua:%d+", err.name)
       assert.matches("stack traceback", err.traceback)
+      assert.matches("pool_spec.lua:%d+: in function <[^\n]*>$", err.traceback)
       assert.matches("task 3", tostring(err))
       assert.matches("^PoolWorker%-%d$", err.process)
       assert.is_number(err.pid)
     end)
+  end)
+
+  it("has the frames of a deep stack that a traceback of Lua has", function()
+    local function dive(n)
+      if n == 0 then error("deep") end
+      return 1 + dive(n - 1)
+    end
+    local pool <close> = mp.Pool(1)
+    local _, err = pcall(pool.apply, pool, dive, { 50 })
+    local _, above = xpcall(dive, debug.traceback, 50)
+    local _, shown = err.traceback:gsub("\n", "")
+    local _, of_lua = above:gsub("\n", "")
+    assert.equal(of_lua, shown)
+    assert.matches("skipping 31 levels", err.traceback)
+    _, err = pcall(pool.apply, pool, dive, { 150000 })
+    assert.matches("skipping %d+ levels", err.traceback)
   end)
 
   it("costs no other task", function()

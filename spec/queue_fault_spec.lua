@@ -1,50 +1,13 @@
 -- Queues whose producers and consumers are killed, and queues between branches
 -- of the family that know nothing of each other.
---
--- A function that runs in another process mentions no globals: those of a
--- spec are busted's.
 
 local helper = require "helper"
 local mp = require "mp"
 local host = helper.host
 
-local LONG = 8 -- a timeout that only a broken build meets
-
-local started = {}
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
-
-local function finish(process)
-  assert.is_true(process:join(LONG))
-  return process:result()
-end
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function each_method(title, test)
-  for method, ctx in helper.methods() do
-    it(title .. " (" .. method .. ")", function() test(ctx) end)
-  end
-end
+local LONG = helper.LONG
+local start, finish = helper.child, helper.finish
+local each_method = helper.each_method
 
 describe("queue:", function()
   describe("deaths:", function()

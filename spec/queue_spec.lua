@@ -1,55 +1,12 @@
 -- Queues: every method and its edges, in every kind of process.
---
--- A function that runs in another process mentions no globals: those of a
--- spec are busted's.
 
 local helper = require "helper"
 local mp = require "mp"
 local host = helper.host
 
-local LONG = 8 -- a timeout that only a broken build meets
-
-local function elapsed(f, ...)
-  local from = host.now()
-  local results = table.pack(f(...))
-  return host.now() - from, table.unpack(results, 1, results.n)
-end
-
-local started = {}
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
-
-local function finish(process)
-  assert.is_true(process:join(LONG))
-  return process:result()
-end
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function each_method(title, test)
-  for method, ctx in helper.methods() do
-    it(title .. " (" .. method .. ")", function() test(ctx) end)
-  end
-end
+local LONG = helper.LONG
+local start, finish, elapsed = helper.child, helper.finish, helper.elapsed
+local each_method = helper.each_method
 
 local KINDS = { "Queue", "JoinableQueue", "SimpleQueue" }
 
@@ -305,9 +262,9 @@ describe("queue:", function()
             end
           end
           round(10000) -- the segments have their size then
-          io.stderr:write("begin")
+          host.write(2, "begin")
           round(10000)
-          io.stderr:write("end")
+          host.write(2, "end")
         ]], { before = "strace -f -o " .. dir .. "/trace" })
         local between = helper.slurp(dir .. "/trace"):match(
           '"begin", 5%) *= 5\n(.*)%f[^\n]%d+ +write%(2, "end"')

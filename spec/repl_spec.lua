@@ -92,7 +92,7 @@ describe("luamp at a terminal", function()
   -- The libraries are Debian's; elsewhere there may be none.
   local has_libedit = os.execute(
     "ldconfig -p 2>/dev/null | grep -q 'libedit\\.so'")
-  local with_libedit = has_libedit and it or pending
+  local with_libedit = has_libedit and helper.it_with "libedit" or pending
 
   it("greets, prompts, prints values, and ends as lua does", function()
     for _, program in ipairs{ helper.lua, helper.luamp } do

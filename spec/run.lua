@@ -52,14 +52,16 @@ local root = lines("pwd")[1]
 -- Kinds of commands: how their output becomes counts
 --
 
--- The last line "N passed, N failed".
+-- The last line "N passed, N failed" or "N passed, N failed, N skipped".
 local function counted(command)
   return {command = command, count = function(output)
-    local passed, failed
-    for p, f in output:gmatch("%f[^\n\0](%d+) passed, (%d+) failed\n") do
+    local passed, failed, skipped
+    for p, f, rest in
+      output:gmatch("%f[^\n\0](%d+) passed, (%d+) failed([^\n]*)\n") do
       passed, failed = tonumber(p), tonumber(f)
+      skipped = tonumber(rest:match("^, (%d+) skipped$"))
     end
-    return passed, failed
+    return passed, failed, skipped
   end}
 end
 
@@ -132,11 +134,11 @@ local suites = {
   luamp = function() return specs(luamp) end,
   -- Built with a Lua that does not know where Debian has modules.
   decoders = function()
-    local env = ("env LUA_PATH='%s' LUA_CPATH='%s' "):format(
+    local paths = ("env LUA_PATH='%s' LUA_CPATH='%s' "):format(
       lines(lua .. " -e 'print(package.path)'")[1],
       lines(lua .. " -e 'print(package.cpath)'")[1])
     return map(function(name)
-      return busted(env .. luamp, "spec/" .. name .. "_spec.lua")
+      return busted(paths .. luamp, "spec/" .. name .. "_spec.lua")
     end, {"pack", "pickle"})
   end,
   -- A share of what `make fuzz` and `make fault` do.

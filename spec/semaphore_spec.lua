@@ -5,46 +5,9 @@ local mp = require "mp"
 
 local host = helper.host
 
-local LONG = 8 -- a timeout that only a broken build meets
-local PROMPT = 5 -- generous: a death is to be seen within a second
-
-local started = {}
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function each_method(title, test)
-  for method, ctx in helper.methods() do
-    it(title .. " (" .. method .. ")", function() test(ctx, method) end)
-  end
-end
-
-local function start(ctx, f, ...)
-  local process = ctx.Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
-
-local function elapsed(f, ...)
-  local from = host.now()
-  local results = table.pack(f(...))
-  return host.now() - from, table.unpack(results, 1, results.n)
-end
+local LONG, PROMPT = helper.LONG, helper.PROMPT
+local start, elapsed = helper.child, helper.elapsed
+local each_method = helper.each_method
 
 -- Takes n permits, says so, and waits to be killed.
 local function hold(sem, n, say)
@@ -149,11 +112,7 @@ describe("a semaphore", function()
             end
           end, sem, inside)
         end
-        for _, process in ipairs(started) do
-          assert.is_true(process:join(LONG))
-          assert.equal(0, process.exitcode)
-        end
-        stop_all()
+        helper.finish_all()
         assert.equal(2, sem:get_value())
       end
     end)

@@ -6,11 +6,7 @@ local Point = mp.Struct{ { "x", "d" }, { "y", "d" } }
 local Mixed = mp.Struct{ { "c", "c" }, { "d", "d" }, { "ok", "?" },
   { "h", "h" }, { "name", "c", 13 }, { "i", "i" }, { "last", "B" } }
 
-local function refuses(pattern, f)
-  local ok, message = pcall(f)
-  assert.is_false(ok)
-  assert.matches(pattern, message)
-end
+local refuses = helper.raises
 
 describe("a struct", function()
   it("is a list of fields", function()

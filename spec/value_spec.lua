@@ -13,9 +13,7 @@ local KINDS = {
 --- Raises with that in its message, and the value is what it was.
 local function refuses(v, pattern, f)
   local before = v.value
-  local ok, message = pcall(f)
-  assert.is_false(ok)
-  assert.matches(pattern, message)
+  helper.raises(pattern, f)
   assert.are.equal(before, v.value)
 end
 
@@ -124,9 +122,7 @@ describe("a value", function()
       end,
       ["table of options"] = function() mp.Value("i", 0, false) end,
     } do
-      local ok, said = pcall(f)
-      assert.is_false(ok)
-      assert.matches(message, said)
+      helper.raises(message, f)
     end
   end)
 

@@ -1,14 +1,11 @@
 -- mp.wait, and descriptors of connections in other people's event loops.
---
--- A function that runs in another process mentions no globals: those of a
--- spec are busted's.
 
+local helper = require "helper"
 local mp = require "mp"
-local system = require "system"
 
-local METHODS = mp.get_all_start_methods()
-local LONG = 8 -- a timeout that only a broken build meets
-local PROMPT = 5 -- generous: a death is to be seen within a second
+local LONG, PROMPT = helper.LONG, helper.PROMPT
+local start, elapsed = helper.child, helper.elapsed
+local each_method = helper.each_method
 
 local function optional(name)
   local ok, module = pcall(require, name)
@@ -29,52 +26,12 @@ local function find_copas()
   return ok and module or nil
 end
 
-local function elapsed(f, ...)
-  local from = system.monotime()
-  local results = table.pack(f(...))
-  return system.monotime() - from, table.unpack(results, 1, results.n)
-end
-
-local started = {}
-
--- Starts f(...) in another process.
-local function start(method, f, ...)
-  local process = mp.get_context(method).Process(f, ...):start()
-  started[#started + 1] = process
-  return process
-end
-
-local function stop_all()
-  for i, process in ipairs(started) do
-    process:kill()
-    process:join()
-    started[i] = nil
-  end
-  collectgarbage()
-  collectgarbage()
-end
-
--- Within the test: what it started must be gone before leaks are looked for.
-local plain_it = it
-local function it(title, test)
-  plain_it(title, function()
-    finally(stop_all)
-    test()
-  end)
-end
-
-local function each_method(title, test)
-  for _, method in ipairs(METHODS) do
-    it(title .. " (" .. method .. ")", function() test(method) end)
-  end
-end
-
 -- With a library, or pending.
 local function with(library, name, title, test)
   if library then
     it(title, test)
   else
-    pending(title .. ": no " .. name)
+    it(title, function() pending("no " .. name) end)
   end
 end
 
@@ -208,9 +165,9 @@ describe("wait:", function()
     end)
   end)
 
-  each_method("for a process", function(method)
+  each_method("for a process", function(ctx)
     local order, orders = mp.Pipe()
-    local child = start(method, function(line) return line:recv() end, orders)
+    local child = start(ctx, function(line) return line:recv() end, orders)
     assert.same({}, mp.wait({ child }, 0))
     order:send("end")
     assert.same({ child }, mp.wait({ child }, LONG))
@@ -219,10 +176,10 @@ describe("wait:", function()
     assert.equal("end", child:result())
   end)
 
-  each_method("for connections, processes and descriptors", function(method)
+  each_method("for connections, processes and descriptors", function(ctx)
     local a, b = mp.Pipe()
     local order, orders = mp.Pipe()
-    local child = start(method, function(conn, line)
+    local child = start(ctx, function(conn, line)
       line:recv()
       conn:send("sent")
       line:recv()
@@ -238,13 +195,13 @@ describe("wait:", function()
     assert.same({ child, list[3] }, mp.wait({ child, list[3] }))
   end)
 
-  each_method("is woken by another process", function(method)
+  each_method("is woken by another process", function(ctx)
     local lines, ends = {}, {}
     for i = 1, 4 do
       local a, b = mp.Pipe()
       lines[i], ends[i] = b, a
     end
-    start(method, function(conns)
+    start(ctx, function(conns)
       for i = 1, 100 do
         local conn = conns[i % #conns + 1]
         conn:send(i)
@@ -259,12 +216,12 @@ describe("wait:", function()
     end
   end)
 
-  each_method("wakes every process that waits", function(method)
+  each_method("wakes every process that waits", function(ctx)
     local a, b = mp.Pipe()
     local back, answers = mp.Pipe()
     local children = {}
     for i = 1, 3 do
-      children[i] = start(method, function(conn, answer)
+      children[i] = start(ctx, function(conn, answer)
         answer:send("waits")
         local n = #mp.wait({ conn })
         answer:send("woken")
@@ -281,9 +238,9 @@ describe("wait:", function()
     assert.equal("for one of you", a:recv(LONG))
   end)
 
-  each_method("sees the writer killed, promptly", function(method)
+  each_method("sees the writer killed, promptly", function(ctx)
     local a, b = mp.Pipe()
-    local child = start(method, function(conn)
+    local child = start(ctx, function(conn)
       conn:send("ready")
       conn:recv()
     end, b)
@@ -298,9 +255,9 @@ describe("wait:", function()
     assert.is_true(killer:join(LONG))
   end)
 
-  each_method("sees a process killed, promptly", function(method)
+  each_method("sees a process killed, promptly", function(ctx)
     local a, b = mp.Pipe()
-    local child = start(method, function(conn) conn:recv() end, b)
+    local child = start(ctx, function(conn) conn:recv() end, b)
     local killer = start("fork", function() child:kill() end)
     local took, ready = elapsed(mp.wait, { child }, LONG)
     assert.same({ child }, ready)
@@ -413,12 +370,12 @@ describe("event loops:", function()
     end
   end
 
-  for _, method in ipairs(METHODS) do
+  for method, ctx in helper.methods() do
     with(socket, "luasocket", "luasocket's select (" .. method .. ")",
       function()
         local a, b = mp.Pipe()
         assert.same({}, (socket.select({ a }, nil, 0)))
-        start(method, function(conn)
+        start(ctx, function(conn)
           for i = 1, 50 do
             conn:send(i)
             conn:recv()
@@ -498,13 +455,13 @@ describe("event loops:", function()
     assert.same({ "number 1", "number 2", "number 3" }, got)
   end)
 
-  for _, method in ipairs(METHODS) do
+  for method, ctx in helper.methods() do
     for _, way in ipairs { "returns", "is killed" } do
       with(socket, "luasocket", ("hear of the end when the writer %s (%s)")
         :format(way, method), function()
           local a, b = mp.Pipe()
           local order, orders = mp.Pipe()
-          local child = start(method, function(conn, line)
+          local child = start(ctx, function(conn, line)
             conn:send("ready")
             line:recv()
           end, b, orders)

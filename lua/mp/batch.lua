@@ -2,8 +2,8 @@
 --
 -- Tasks travel in runs.  How long a run is, unless `chunksize` says: what is
 -- left is dealt out in ever smaller parts, so that the workers end together,
--- and no run takes much longer than TARGET by what tasks of this function took
--- so far.
+-- and no run takes much longer than TARGET, or much less than SHORT, by what
+-- tasks of this function took so far.
 local crews = require "mp.crew"
 local error_types = require "mp.error"
 local job = require "mp.job"
@@ -12,50 +12,88 @@ local progress = require "mp.progress"
 local batch = {}
 
 local TARGET = 0.01 -- seconds of work in a run
+local SHORT = 0.0002 -- what takes less is not worth a run of its own
 local ITERATED = 0.002 -- the same when results are wanted one by one
 local MOST = crews.MOST
 local AHEAD = 4 -- runs under way, a worker
 local WINDOW = 512 -- runs under way at most, when workers are fast
 
+-- A run of long strings ends where it is heavy, and few such runs are under
+-- way: their shared memory is then used again and again, not touched for the
+-- first time, which takes several times as long as copying.
+local LONG = 4096 -- bytes of a string
+local HEAVY = 0x40000 -- bytes of a run
+local HEAVY_AHEAD = 2 -- runs under way, a worker
+
 --- Queue an item of a job.
-function batch.submit(self, kind, first, n, payload)
-  return self.crew:submit(self, self.entry, kind, first, n, payload)
+function batch.submit(self, kind, first, n, payload, from)
+  return self.crew:submit(self, self.entry, kind, first, n, payload, from)
 end
 
 local function run_length(self, left, target)
   local n = (left + AHEAD * self.crew.size - 1) // (AHEAD * self.crew.size)
   local seconds = self.entry.seconds
-  if seconds then
-    n = math.min(n, seconds > 0 and math.ceil(target / seconds) or n)
+  if seconds and seconds > 0 then
+    n = math.min(n, math.ceil(target / seconds))
+    n = math.max(n, math.floor(SHORT / seconds))
   end
   return math.max(1, math.min(n, MOST))
 end
 
+--- How many of the next n elements make a run that is not too heavy, and is it
+--- heavy?  Long strings weigh; nobody looks at lists of anything else.
+local function weigh(list, first, n)
+  local bytes = 0
+  for i = first, first + n - 1 do
+    local value = list[i]
+    if type(value) ~= "string" or #value < LONG then break end
+    bytes = bytes + #value
+    if bytes >= HEAVY then return i - first + 1, true end
+  end
+  return n, false
+end
+
 --- Give the crew the next n elements of a list.
 local function deal(self, kind, list, first, n)
-  if n > 1 and batch.submit(self, kind, first, n,
-    table.move(list, first, first + n - 1, 1, {})) then
-    return
-  end
+  if n > 1 and batch.submit(self, kind, first, n, list, first) then return end
   for i = first, first + n - 1 do
     if kind == crews.RUN then
       batch.submit(self, crews.ONE, i, 1, list[i])
     else
-      batch.submit(self, kind, i, 1, { list[i] })
+      batch.submit(self, kind, i, 1, list, i)
     end
   end
 end
 
---- A function that deals out a list, until `window` items are under way.
+--- A function that deals out a list (raw), until `window` items are under way.
 ---@param chunksize? integer
 ---@return fun(window: integer)
 function batch.of_list(self, kind, list, n, chunksize)
   local next_one = 1
+  local crew, entry = self.crew, self.entry
+  local few = HEAVY_AHEAD * crew.size
+  if chunksize == 1 and kind == crews.RUN and entry.id
+    and not select(2, weigh(list, 1, 1)) then
+    return function(window)
+      while next_one <= n and crew.items.pending <= window // 2 do
+        local room = window - crew.items.pending
+        local length = math.min(room, n - next_one + 1, MOST)
+        local first = next_one
+        next_one = first + length
+        crew:submit_each(self, entry, list, first, length)
+      end
+    end
+  end
   return function(window)
-    while next_one <= n and self.crew.pending < window do
+    while next_one <= n and crew.items.pending < window do
       local left = n - next_one + 1
       local length = chunksize or run_length(self, left, TARGET)
       length = math.min(length, left, MOST)
+      local lighter, is_heavy = weigh(list, next_one, length)
+      if is_heavy and crew.items.pending >= few and window < math.huge then
+        return
+      end
+      if not chunksize then length = lighter end
       local first = next_one
       next_one = first + length
       deal(self, kind, list, first, length)
@@ -77,7 +115,9 @@ function batch.run(self, feed, deadline, label)
   local display = label and progress.open(label, self, crew)
   local _ <close> = display
   while not self.ready_now do
-    if crew.pending <= crew.size then window = math.min(2 * window, WINDOW) end
+    if crew.items.pending <= crew.size then
+      window = math.min(2 * window, WINDOW)
+    end
     feed(window)
     if self.ready_now then break end
     local left = job.left(deadline)
@@ -202,7 +242,7 @@ local function feed_iteration(self)
     if room <= 0 then return end
     local first, list, n = self.read + 1, read(self, math.min(length, room))
     self.read = self.read + n
-    if n < 2 or not batch.submit(self, crews.RUN, first, n, list) then
+    if n < 2 or not batch.submit(self, crews.RUN, first, n, list, 1) then
       for i = 1, n do deal_iterated(self, first + i - 1, list[i]) end
     end
     if self.ended then end_reading(self) end

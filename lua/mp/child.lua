@@ -12,7 +12,8 @@ local Failure = {}
 function child.note_failure(message, level)
   local text = error_types.text(message)
   return setmetatable({
-    message = message, traceback = debug.traceback(text, level or 2),
+    message = message,
+    traceback = error_types.traceback(text, level or 2),
   }, Failure)
 end
 

@@ -7,190 +7,58 @@
 --   job:_fail(first, n, err)                 these tasks will have no result
 -- An *item* is what travels to a worker: tasks first..first+n-1 of a job.
 -- An item has a slot here while it is pending, and a number in the queue.
+-- Of tasks that are to travel alone, a *series* (EACH) has one slot, and as
+-- many numbers as tasks; whether a task of it is settled stands in `done`.
 --
 -- A worker that dies lets go of the item it held; the queue tells its number,
 -- the worker's cell which task of the item it was at.  That task fails; those
 -- of the item without a result yet go back to the queue.  What runs code when
 -- it is packed or unpacked (__reduce) travels alone, so that a death in there
 -- is one task's.
-local codec = require "mp.codec"
 local error_types = require "mp.error"
+local functions = require "mp.functions"
+local items = require "mp.items"
 local proc = require "mp.proc"
 local queue = require "mp.queue"
-local cell = require "mp.cell"
+local run = require "mp.run"
+local staffs = require "mp.staff"
 local worker_main = require "mp.worker"
 
 local Crew = {}
 Crew.__index = Crew
-
---- How many functions that nobody uses just now the workers keep.
-local IDLE_FUNCTIONS = 64
 
 local crew = {
   ONE = worker_main.ONE, RUN = worker_main.RUN,
   CALL = worker_main.CALL, STAR = worker_main.STAR,
   MOST = 0xffff, -- tasks of an item
 }
-local ONE, CALL = crew.ONE, crew.CALL
+local ONE, CALL, EACH = crew.ONE, crew.CALL, worker_main.EACH
+local rename, tasks_of = items.rename, items.tasks_of
 local SLOT, KIND = worker_main.SLOT, worker_main.KIND
 local COUNT, FUNCTION = worker_main.COUNT, worker_main.FUNCTION
-local LAST_ID = 0xffffff
-
---- After a terminate, seconds until a worker that does not end is killed.
-local GRACE = 2
 
 local function rethrow(err) error(err, 0) end
 
--- Functions
-
-local function describe(f)
-  if type(f) ~= "function" then return error_types.text(f) end
-  local info = debug.getinfo(f, "S")
-  return info.what == "C" and "a C function"
-    or ("function <%s:%d>"):format(info.short_src, info.linedefined)
-end
-
---- Drop the function that was idle longest; who still has it sends its code.
-local function evict(self)
-  local oldest
-  for _, entry in pairs(self.functions) do
-    if entry.pending == 0 and (not oldest or entry.stamp < oldest.stamp) then
-      oldest = entry
-    end
-  end
-  if not oldest then return end
-  self.functions[oldest.code] = nil
-  self.nfunctions = self.nfunctions - 1
-  if not oldest.id then return end
-  for _, w in pairs(self.workers) do w.control:put { oldest.id, false } end
-  oldest.id = nil
-end
-
-local function register(self, entry)
-  if self.last_id == LAST_ID then return end
-  self.last_id = self.last_id + 1
-  entry.id = self.last_id
-  for _, w in pairs(self.workers) do
-    w.control:put { entry.id, entry.code }
-  end
-end
-
---- A function without upvalues is always the same.
-local function is_constant(f)
-  if type(f) ~= "function" then return false end
-  local info = debug.getinfo(f, "Su")
-  return info.what == "Lua" and info.nups == 0
-end
-
---- How a function goes to the workers: {id = its number, or send = what items
---- carry}.  One that comes again, or has many tasks, is sent to each worker
---- once.
+--- How a function goes to the workers: what `submit` wants.
 ---@param f any what can be called
----@param many boolean
+---@param many boolean it has many tasks
 function Crew:use(f, many)
-  local ok, code = true, self.codes[f]
-  if not code then
-    ok, code = pcall(codec.encode, f)
-    if error_types.interrupted(not ok and code) then rethrow(code) end
-    if ok and is_constant(f) then self.codes[f] = code end
-  end
-  if not ok then -- it holds objects of the family: it travels with each item
-    return { send = f, pending = 0, name = describe(f) }
-  end
-  local entry = self.functions[code]
-  if not entry then
-    if self.nfunctions >= IDLE_FUNCTIONS then evict(self) end
-    entry = { code = code, send = code, pending = 0, name = describe(f) }
-    self.functions[code] = entry
-    self.nfunctions = self.nfunctions + 1
-  elseif not entry.id then
-    many = true
-  end
-  if many and not entry.id then register(self, entry) end
-  self.uses = self.uses + 1
-  entry.stamp = self.uses
-  return entry
-end
-
--- Workers
-
-local function start_worker(self, index)
-  local control = queue.SimpleQueue()
-  for _, entry in pairs(self.functions) do
-    if entry.id then control:put { entry.id, entry.code } end
-  end
-  self.started = self.started + 1
-  self.cells[index] = 1 -- not retired
-  local process = self.Process {
-    target = worker_main.main,
-    args = { index,
-      { tasks = self.tasks, results = self.results, control = control,
-        cells = self.cells },
-      self.setup },
-    name = ("%s-%d"):format(self.name, self.started), daemon = true,
-  }
-  process:start()
-  self.workers[index] = { process = process, control = control }
-  self.live = self.live + 1
-end
-
---- One more worker, if there is more to do than there are workers.  Raises
---- when it cannot be started and there is none.
----@return boolean started
-local function staff(self)
-  if self.live >= self.size or self.pending <= self.live then return false end
-  local index = 1
-  while self.workers[index] do index = index + 1 end
-  local ok, err = pcall(start_worker, self, index)
-  if not ok and (self.live == 0 or error_types.interrupted(err)) then
-    rethrow(err)
-  end
-  return ok
-end
-
-local function new_died(process, item, place)
-  return setmetatable({
-    process = process and process.name or "a worker",
-    pid = process and process.pid, exitcode = process and process.exitcode,
-    task = place, name = item and item.entry.name,
-  }, error_types.ProcessDied)
+  return self.functions:use(f, many)
 end
 
 -- Items
 
-local function tasks_of(item)
-  local kind = item.kind
-  return (kind == ONE or kind == CALL) and 1 or item.n
-end
-
---- The path of an error names the task, not the message.
-local function rename(err, item)
-  if type(err) ~= "string" then return err end
-  if not item.entry.id then
-    err = err:gsub("^value%[1%]", "the function"):gsub("^value%[2%]", "value")
-  end
-  if item.kind == CALL then return (err:gsub("^value", "args")) end
-  if item.kind == ONE then
-    return (err:gsub("^value", ("list[%d]"):format(item.first)))
-  end
-  return (err:gsub("^value%[(%d+)%]", function(i)
-    return ("list[%d]"):format(item.first + i - 1)
-  end))
-end
-
 local function put(self, item, plain)
-  local items, free, entry = self.items, self.free, item.entry
-  local slot = free[#free] or #items + 1
-  if slot > SLOT then error("too many tasks are queued", 0) end
-  local id, payload = entry.id or 0, item.payload
-  if id == 0 then payload = { entry.send, payload } end
-  local tag = slot | item.kind << KIND | item.n << COUNT | id << FUNCTION
-  local ok, number = pcall(self.put, self.tasks, payload, tag, plain)
+  local entry, slot = item.entry, self.items:slot()
+  local id, payload, from, n = entry.id or 0, item.payload, item.from, item.n
+  if id == 0 then
+    if from then payload, from = run.slice(payload, from, n), nil end
+    payload = { entry.send, payload }
+  end
+  local tag = slot | item.kind << KIND | n << COUNT | id << FUNCTION
+  local ok, number = pcall(self.put, self.tasks, payload, tag, plain, from, n)
   if not ok then error(rename(number, item), 0) end
-  free[#free] = nil
-  items[slot], item.slot, item.number = item, slot, number
-  entry.pending = entry.pending + 1
-  self.pending = self.pending + 1
+  self.items:add(item, slot, number, 1)
 end
 
 --- No more items: the workers end when the queue is empty.
@@ -200,21 +68,22 @@ local function close(self)
 end
 
 local function close_if_idle(self)
-  if self.closing and not self.ending and self.pending == 0
+  if self.closing and not self.ending and self.items.pending == 0
     and not next(self.readers) then
     close(self)
   end
 end
 
-local function forget(self, item)
-  local slot, spare = item.slot, self.spare
-  self.items[slot] = false
-  self.free[#self.free + 1] = slot
-  self.pending = self.pending - 1
-  item.entry.pending = item.entry.pending - 1
-  item.job, item.payload = nil, nil
-  if #spare < 1024 then spare[#spare + 1] = item end
+local function settle(self, item, n)
+  self.items:settle(item, n)
   close_if_idle(self)
+end
+
+local function new_item(self, job, entry, kind, first, n)
+  if self.broken or self.ending then
+    rethrow(self.broken or self.end_error)
+  end
+  return self.items:new(job, entry, kind, first, n)
 end
 
 --- Queue tasks first..first+n-1 of a job.  Raises, with nothing queued, when
@@ -225,18 +94,14 @@ end
 ---@param first integer
 ---@param n integer number of tasks; for CALL: of arguments; MOST at most
 ---@param payload any
+---@param from? integer the payload is n elements of that list, from there on;
+--- the list stays as it is, for it may have to be read again
 ---@return table? item valid while it is pending; nil: the tasks cannot go
 --- together, submit each alone
-function Crew:submit(job, entry, kind, first, n, payload)
-  if self.broken or self.ending then
-    rethrow(self.broken or self.end_error)
-  end
+function Crew:submit(job, entry, kind, first, n, payload, from)
   if n > crew.MOST then error("too many arguments", 0) end
-  local spare = self.spare
-  local item = spare[#spare] or {}
-  spare[#spare] = nil
-  item.job, item.entry, item.kind, item.first = job, entry, kind, first
-  item.n, item.payload, item.at = n, payload, 1
+  local item = new_item(self, job, entry, kind, first, n)
+  item.payload, item.from = payload, from
   if n > 1 and kind ~= CALL then
     local ok, err = pcall(put, self, item, true)
     if error_types.interrupted(not ok and err) then rethrow(err) end
@@ -244,15 +109,45 @@ function Crew:submit(job, entry, kind, first, n, payload)
   else
     put(self, item)
   end
-  if self.live < self.size then
-    local ok, err = pcall(staff, self)
+  local staff = self.staff
+  if staff.live < staff.size then
+    local ok, err = pcall(staff.grow, staff, self.items.pending)
     if not ok then
       self.tasks:_void(item.number, item.number)
-      forget(self, item)
+      settle(self, item, 1)
       rethrow(err)
     end
   end
   return item
+end
+
+--- A task of a series is settled, without a result.
+local function fail_one(self, item, index, err)
+  local job, place = item.job, item.first + index - 1
+  item.done[index] = true
+  settle(self, item, 1)
+  job:_fail(place, 1, err)
+end
+
+--- Queue tasks first..first+n-1 of a job, each to travel alone.  Their results
+--- go straight into job.results; job:_came(n) tells how many came.  Raises when
+--- one of them cannot be sent, or no worker can be started; tasks before it are
+--- queued.
+---@param entry table from `use`, with an id
+---@param list any[] read at first..
+---@param n integer MOST at most
+function Crew:submit_each(job, entry, list, first, n)
+  local item = new_item(self, job, entry, EACH, first, n)
+  local under_way, staff = self.items, self.staff
+  local slot = under_way:slot()
+  local sent, number, err = self.tasks:_put_each(list, first, n,
+    slot | EACH << KIND | entry.id << FUNCTION)
+  item.n, item.done = sent, {}
+  if sent > 0 then under_way:add(item, slot, number, sent) end
+  if sent < n then
+    error(rename(err, { entry = entry, kind = ONE, first = first + sent }), 0)
+  end
+  while staff.live < staff.size and staff:grow(under_way.pending) do end
 end
 
 --- Has a worker taken the item?
@@ -260,9 +155,15 @@ function Crew:taken(item)
   return self.tasks:_took(item.number)
 end
 
-local function drop(self, item)
+--- The item of that number is no longer in the queue.
+local function drop(self, item, number)
   local job, first, n = item.job, item.first, tasks_of(item)
-  forget(self, item)
+  if item.kind == EACH then
+    local index = number - item.number + 1
+    item.done[index] = true
+    first, n = first + index - 1, 1
+  end
+  settle(self, item, 1)
   job:_revoked(first, n)
 end
 
@@ -270,32 +171,16 @@ end
 ---@return boolean whether no worker had it
 function Crew:revoke_item(item)
   if #self.tasks:_void(item.number, item.number) == 0 then return false end
-  drop(self, item)
+  drop(self, item, item.number)
   return true
 end
-
-local function by_number(a, b) return a.number < b.number end
 
 --- Take all back that no worker has begun.
 ---@param job? table only what is this job's
 function Crew:revoke(job)
-  local mine = {}
-  for _, item in ipairs(self.items) do
-    if item and (not job or item.job == job) then mine[#mine + 1] = item end
-  end
-  table.sort(mine, by_number)
-  local i = 1
-  while i <= #mine do
-    local last = i
-    while mine[last + 1] and mine[last + 1].number == mine[last].number + 1 do
-      last = last + 1
-    end
-    local numbers = self.tasks:_void(mine[i].number, mine[last].number)
-    for _, number in ipairs(numbers) do
-      drop(self, mine[i + number - mine[i].number])
-    end
-    i = last + 1
-  end
+  self.items:revoke(job,
+    function(from, to) return self.tasks:_void(from, to) end,
+    function(item, number) drop(self, item, number) end)
 end
 
 -- What comes back
@@ -308,12 +193,14 @@ local function as_error(item, place, failure)
   }, error_types.RemoteError)
 end
 
---- All that is pending fails; the slots are new ones.
+--- All that is pending fails.
 local function fail_all(self, err)
-  local items = self.items
-  self.items, self.free, self.spare, self.pending = {}, {}, {}, 0
-  for _, item in ipairs(items) do
-    if item then
+  for _, item in ipairs(self.items:clear()) do
+    if item.kind == EACH then
+      for i = 1, item.n do
+        if not item.done[i] then item.job:_fail(item.first + i - 1, 1, err) end
+      end
+    else
       item.job:_fail(item.first + item.at - 1, tasks_of(item) - item.at + 1,
         err)
     end
@@ -324,7 +211,7 @@ end
 local function break_crew(self, cause)
   if self.broken then return end
   self.broken = setmetatable({ cause = cause }, error_types.BrokenPool)
-  for _, w in pairs(self.workers) do w.process:terminate() end
+  self.staff:signal "terminate"
   fail_all(self, self.broken)
 end
 
@@ -339,7 +226,7 @@ local function take_part(self, item, part)
     entry.seconds = entry.seconds and (entry.seconds + each) / 2 or each
   end
   item.at = first + n
-  if item.at > item.n then forget(self, item) end
+  if item.at > item.n then settle(self, item, 1) end
   job:_deliver(place, list, n, failures)
 end
 
@@ -349,7 +236,7 @@ local function take_failure(self, item, n, failure)
   local err = as_error(item, place, failure)
   if n == 0 then n = tasks_of(item) - item.at + 1 end
   item.at = item.at + n
-  if item.at > tasks_of(item) then forget(self, item) end
+  if item.at > tasks_of(item) then settle(self, item, 1) end
   job:_fail(place, n, err)
 end
 
@@ -360,22 +247,43 @@ local function undecoded(why)
     pid = itself.pid }
 end
 
-local function take(self, tag, ok, value)
+local take
+
+--- A reply of a series; the results that are there behind it go with it.
+local function take_each(self, item, kind, index, value)
+  if kind == worker_main.FAILURE then
+    local err = as_error(item, item.first + index - 1, value)
+    return fail_one(self, item, index, err)
+  end
+  local job, results, done = item.job, item.job.results, item.done
+  local before = item.first - 1
+  results[before + index], done[index] = value, true
+  local n, tag, ok, more = self.collect(self.results, item.slot, results,
+    before, done)
+  settle(self, item, n + 1)
+  job:_came(n + 1)
+  if tag then return take(self, tag, ok, more) end
+end
+
+function take(self, tag, ok, value)
   local slot, kind = tag & SLOT, tag >> KIND & 7
-  local item = self.items[slot]
+  local item = self.items.list[slot]
   if not ok then kind, value = worker_main.FAILURE, undecoded(value) end
   if slot == 0 then
     return break_crew(self, as_error({ entry = { name = "initializer" } },
       nil, value))
   end
   if not item then return end -- the crew was broken or terminated meanwhile
-  self.failures = 0
+  self.staff.failures = 0
+  if item.kind == EACH then
+    return take_each(self, item, kind, tag >> COUNT & 0xffff, value)
+  end
   if kind == worker_main.PART then return take_part(self, item, value) end
   if kind == worker_main.FAILURE then
     return take_failure(self, item, tag >> COUNT, value)
   end
   local job, first = item.job, item.first
-  forget(self, item)
+  settle(self, item, 1)
   job:_one(first, value, kind == worker_main.RESULTS)
 end
 
@@ -389,22 +297,24 @@ end
 
 -- Workers that have ended
 
-local function slice(item, from, to)
-  if item.kind == ONE or item.kind == CALL then return item.payload end
-  return table.move(item.payload, from, to, 1, {})
-end
-
+--- Queue some of its tasks once more.
 local function again(self, item, from, to)
   if from > to then return end
   local rest = { job = item.job, entry = item.entry, kind = item.kind,
     first = item.first + from - 1, n = to - from + 1, at = 1,
-    payload = slice(item, from, to) }
+    payload = item.payload, from = item.from + from - 1 }
   local ok, err = pcall(put, self, rest)
   if not ok then rest.job:_fail(rest.first, rest.n, err) end
 end
 
 --- The item's worker died at its task `at`, or before it had begun one.
 local function give_up(self, item, at, process)
+  local name = item.entry.name
+  if item.kind == EACH then
+    if item.done[at] then return end
+    local err = staffs.new_died(process, item.first + at - 1, name)
+    return fail_one(self, item, at, err)
+  end
   local last = tasks_of(item)
   at = math.max(item.at, math.min(at, last))
   if not (self.ending or self.broken or item.job.dropped) then
@@ -412,69 +322,47 @@ local function give_up(self, item, at, process)
     again(self, item, at + 1, last)
   end
   local job, place = item.job, item.first + at - 1
-  local err = new_died(process, item, place)
-  forget(self, item)
+  local err = staffs.new_died(process, place, name)
+  settle(self, item, 1)
   job:_fail(place, 1, err)
 end
 
-local function find_number(self, number)
-  for _, item in ipairs(self.items) do
-    if item and item.number == number then return item end
-  end
-end
-
---- What the worker held when it died.
-local function bury(self, w, index)
-  local number = self.tasks:_lost(w.process)
-  local item, at = number and find_number(self, number), 1
+--- What a worker held when it died, and which of its tasks it was at.
+local function bury(self, process, word)
+  local number = self.tasks:_lost(process)
+  if not number then return end
+  local item, at = self.items:find(number)
   if not item then return end
-  local word = self.cells[index]
-  if word >> 32 == item.slot then at = word & 0xffffffff end
-  give_up(self, item, at, w.process)
-end
-
-local function discharge(self, w, index)
-  w.process:join()
-  self.workers[index] = nil
-  self.live = self.live - 1
-  if self.cells[index] ~= 0 then -- it has not retired
-    self.failures = self.failures + 1
-    self.last_death = new_died(w.process)
+  if item.kind ~= EACH and word >> 32 == item.slot then
+    at = word & 0xffffffff
   end
-  bury(self, w, index)
-  w.process:close()
+  give_up(self, item, at, process)
 end
 
 --- New workers for those that have ended.
 local function replace(self)
+  local staff = self.staff
   local ok, more
-  repeat ok, more = pcall(staff, self) until not (ok and more)
+  repeat
+    ok, more = pcall(staff.grow, staff, self.items.pending)
+  until not (ok and more)
   if ok then return end
   if error_types.interrupted(more) then rethrow(more) end
   break_crew(self, more) -- nobody is left to do the rest
 end
 
---- A worker that has just been killed still runs for a moment; one that has
---- become another program runs on, but is none of ours.
-local function has_ended(process)
-  if not proc.gone(process) then return not process:is_alive() end
-  process:kill()
-  return true
-end
-
 --- Look for workers that have ended; others take their places.
 local function look(self)
-  local dead = {}
-  for index, w in pairs(self.workers) do
-    if has_ended(w.process) then dead[index] = w end
-  end
-  if not next(dead) then return end
+  local staff = self.staff
+  local dead = staff:ended()
+  if not dead then return end
   drain(self) -- what they left was sent before they ended
-  for index, w in pairs(dead) do discharge(self, w, index) end
-  if self.ending or self.broken then return end
-  if self.failures > self.max_restarts then
-    return break_crew(self, self.last_death)
+  for index, process in pairs(dead) do
+    bury(self, process, staff:discharge(index, process))
+    process:close()
   end
+  if self.ending or self.broken then return end
+  if staff:hopeless() then return break_crew(self, staff.last_death) end
   replace(self)
 end
 
@@ -532,14 +420,14 @@ end
 --- All that is to be waited for: results, and the ends of workers.
 function Crew:filenos()
   local list = { self.results:fileno() }
-  for _, w in pairs(self.workers) do list[#list + 1] = w.process.sentinel end
+  self.staff:sentinels(list)
   return list
 end
 
 --- What it is doing, for a progress display.
 function Crew:stats()
-  return { workers = self.live, pending = self.pending,
-    busy = math.min(self.live, self.pending) }
+  local live, pending = self.staff.live, self.items.pending
+  return { workers = live, pending = pending, busy = math.min(live, pending) }
 end
 
 -- The end
@@ -565,9 +453,7 @@ end
 function Crew:terminate(err, signal)
   if self.ending == "terminated" then return end
   self.tasks:close()
-  for _, w in pairs(self.workers) do -- without descriptors this raises
-    w.process[signal or "terminate"](w.process)
-  end
+  self.staff:signal(signal or "terminate")
   self.ending, self.end_error = "terminated", err
   fail_all(self, err)
 end
@@ -576,41 +462,26 @@ end
 function Crew:join()
   self.readers = {}
   close_if_idle(self)
-  while self.pending > 0 do self:pump() end
-  local deadline = proc.now() + GRACE
-  local forced = self.broken or self.ending == "terminated"
-  for index, w in pairs(self.workers) do
-    if forced and not w.process:join(deadline - proc.now()) then
-      w.process:kill()
-    end
-    w.process:join()
-    w.process:close()
-    self.workers[index] = nil
-    self.live = self.live - 1
-  end
+  while self.items.pending > 0 do self:pump() end
+  self.staff:join(self.broken or self.ending == "terminated")
   self:call_back()
 end
 
 --- A new crew, without workers yet.
----@param options table size, Process (a class), initializer, initargs,
---- quota (tasks a worker), max_restarts, name
+---@param options table size, Process (a class), setup (initializer, initargs,
+--- quota: tasks a worker), max_restarts, name
 function crew.new(options)
-  local size = options.size
   local tasks, results = queue.JoinableQueue(), queue.SimpleQueue()
+  local staff = staffs.new(options, tasks, results)
+  staff.functions = functions.new(staff)
   return setmetatable({
-    size = size, name = options.name,
-    Process = options.Process:extend { _bound = true, _quiet = true },
-    setup = { initializer = options.initializer,
-      initargs = options.initargs, quota = options.quota },
-    max_restarts = options.max_restarts or 10,
+    size = options.size, name = options.name,
+    staff = staff, functions = staff.functions,
     tasks = tasks, results = results, put = tasks._put, get = results._get,
-    cells = cell.RawArray("Q", size),
-    owner = proc.current_process().pid, deaths = 0,
-    workers = {}, live = 0, started = 0, failures = 0, todo = {},
+    collect = results._collect,
+    owner = proc.current_process().pid, deaths = 0, todo = {},
     readers = setmetatable({}, { __mode = "k" }),
-    items = {}, free = {}, spare = {}, pending = 0,
-    functions = {}, nfunctions = 0, last_id = 0, uses = 0,
-    codes = setmetatable({}, { __mode = "k" }), -- of constant functions
+    items = items.new(),
   }, Crew)
 end
 

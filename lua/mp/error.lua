@@ -10,6 +10,64 @@ function error_types.text(value)
   return ("(error object is a %s value)"):format(type(value))
 end
 
+-- Of a traceback Lua prints so many frames from the top, so many from the end.
+local FIRST, LAST = 10, 11
+-- The way to a frame is walked from the top each time: a deeper stack is not
+-- looked through.
+local DEEP = 1000
+
+local xpcall = xpcall
+local callers = {}
+
+--- A function of ours that calls what a user gave: tracebacks end above it.
+---@param f function
+function error_types.ends_traceback(f) callers[f] = true end
+
+--- What only calls for us: xpcall, and C functions that have no name.
+local function is_between(level)
+  local info = debug.getinfo(level + 1, "Sfn")
+  return info.func == xpcall or info.what == "C" and not info.name
+end
+
+--- The last level of what a user wrote.  In a forked process the stack goes on
+--- below it with that of the parent.
+local function last_level(level)
+  level = level + 1
+  local last = level
+  local info = debug.getinfo(last, "f")
+  while info and not callers[info.func] do
+    last = last + 1
+    info = debug.getinfo(last, "f")
+  end
+  last = last - 1
+  while last > level and is_between(last) do last = last - 1 end
+  return last - 1
+end
+
+--- As debug.traceback, without the frames of ours that lie below.
+---@param text string
+---@param level integer where it begins; 1 is who calls
+---@return string
+function error_types.traceback(text, level)
+  level = level + 1
+  if debug.getinfo(level + DEEP, "l") then
+    return debug.traceback(text, level)
+  end
+  local last = last_level(level)
+  local lines = { text, "stack traceback:" }
+  local at = level
+  while at <= last do
+    if at == level + FIRST and last - at >= LAST then
+      local skipped = last - at - LAST + 1
+      lines[#lines + 1] = ("\t...\t(skipping %d levels)"):format(skipped)
+      at = at + skipped
+    end
+    lines[#lines + 1] = debug.traceback("", at):match("\n(\t[^\n]*)")
+    at = at + 1
+  end
+  return table.concat(lines, "\n")
+end
+
 --- Is it what Ctrl-C raises?  Who keeps errors from going on lets it pass.
 ---@param err any
 ---@return boolean

@@ -123,7 +123,7 @@ local OPTIONS = {
 local function new_executor(class, what, o)
   if o ~= nil and type(o) ~= "table" then o = { max_workers = o } end
   o = o or {}
-  options.check(what, o, OPTIONS, 3)
+  options.check(what, o, OPTIONS) -- its callers end in a tail call
   local crew = pool._crew(what, {
     size = o.max_workers, size_name = "max_workers", context = o.context,
     initializer = o.initializer, initargs = o.initargs,
@@ -155,7 +155,7 @@ function Executor:__tostring()
   local crew = self._crew
   return ("%s (%s, %d of %d workers): %p"):format(getmetatable(self).__name,
     crew.broken and "broken" or (crew.ending or crew.closing) and "shut down"
-    or "running", crew.live, crew.size, self)
+    or "running", crew.staff.live, crew.size, self)
 end
 
 function Executor.__reduce()

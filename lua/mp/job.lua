@@ -1,5 +1,6 @@
 --- What somebody waits for: the tasks of one call, and their results.
 local proc = require "mp.proc"
+local run = require "mp.run"
 
 --- A call's outcome, to be waited for.
 ---@class mp.AsyncResult
@@ -7,6 +8,7 @@ local Job = { __name = "mp.AsyncResult" }
 Job.__index = Job
 
 local job = { Job = Job }
+local NONE = {}
 
 local function owned(self)
   if self.crew.owner ~= proc.current_process().pid then
@@ -32,7 +34,7 @@ end
 function job.new(class, pool, n, opts)
   return setmetatable({
     crew = pool._crew, pool = pool,
-    n = n, left = n, finished = 0, failed = 0, results = {},
+    n = n, left = n, finished = 0, failed = 0, results = run.list(n or 0),
     callback = opts and opts.callback,
     error_callback = opts and opts.error_callback,
   }, class)
@@ -75,10 +77,15 @@ end
 -- What the crew calls
 
 function Job:_deliver(first, list, n, failures)
-  table.move(list, 1, n, first, self.results)
-  for i, err in pairs(failures or {}) do
+  run.move(list, 1, n, self.results, first)
+  for i, err in pairs(failures or NONE) do
     note_error(self, first + i - 1, err)
   end
+  count(self, n)
+end
+
+--- The results of n tasks that travelled alone are in self.results.
+function Job:_came(n)
   count(self, n)
 end
 

@@ -165,6 +165,9 @@ function log.at_close()
   end
 end
 
+--- For those who cannot know whether there is an output.
+function log.warn(message) logger:warn("%s", message) end
+
 --- The logger of this process.
 ---@return mp.Logger
 function log.get_logger()

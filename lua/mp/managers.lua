@@ -6,7 +6,6 @@ local link = require "mp.managers.link"
 local listen = require "mp.listen"
 local options = require "mp.options"
 local proc = require "mp.proc"
-local proxy = require "mp.managers.proxy"
 local server = require "mp.managers.server"
 
 local managers = {}
@@ -37,7 +36,7 @@ local function maker(kind)
     if not own.link then
       error(kind .. ": the manager was not started or connected", 2)
     end
-    return proxy.made(own.link, own.link:call(SERVER, "create", kind, ...))
+    return own.link:make(SERVER, "create", kind, ...)
   end
 end
 

@@ -25,11 +25,10 @@ local function set_type(name, methods)
   end
 
   function mt:__tostring()
-    local ok, holder = pcall(core.mutex_holder, self)
-    local state = not ok and "closed"
-      or holder and "held by " .. holder
-      or "free"
-    return ("%s (%s): %p"):format(name, state, self)
+    local ok, holder, number = pcall(core.mutex_holder, self)
+    if not ok then return ("%s (closed): %p"):format(name, self) end
+    return ("%s %d (%s): %p"):format(name, number,
+      holder and "held by " .. holder or "free", self)
   end
 end
 

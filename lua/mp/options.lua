@@ -1,27 +1,33 @@
 --- Option tables: every name is known, or the message lists those that are.
 local options = {}
 
---- Check that `given` holds only names of `valid`.
+--- What is wrong with a table of options, or nil.
 ---@param what string the function, for the message
 ---@param given table
 ---@param valid table<string, true|string> name -> true, or its Lua type
----@param level? integer for error(); default: the caller's caller
-function options.check(what, given, valid, level)
-  level = (level or 2) + 1
+---@return string?
+function options.fault(what, given, valid)
   for name, value in pairs(given) do
     local kind = valid[name]
     if not kind then
       local names = {}
       for known in pairs(valid) do names[#names + 1] = known end
       table.sort(names)
-      error(("%s: unknown option '%s' (valid: %s)"):format(
-        what, tostring(name), table.concat(names, ", ")), level)
+      return ("%s: unknown option '%s' (valid: %s)"):format(
+        what, tostring(name), table.concat(names, ", "))
     end
     if kind ~= true and type(value) ~= kind then
-      error(("%s: option '%s' must be a %s, not a %s"):format(
-        what, name, kind, type(value)), level)
+      return ("%s: option '%s' must be a %s, not a %s"):format(
+        what, name, kind, type(value))
     end
   end
+end
+
+--- Raise what is wrong with them.
+---@param level? integer for error(); default: the caller's caller
+function options.check(what, given, valid, level)
+  local fault = options.fault(what, given, valid)
+  if fault then error(fault, (level or 2) + 1) end
 end
 
 --- Can the value be called?

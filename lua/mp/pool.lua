@@ -4,6 +4,7 @@ local crews = require "mp.crew"
 local job = require "mp.job"
 local options = require "mp.options"
 local proc = require "mp.proc"
+local run = require "mp.run"
 
 --- A pool of worker processes that run tasks.
 ---@class mp.Pool
@@ -46,8 +47,8 @@ function pool._crew(what, o)
     size = o.size and whole(what, o.size_name, o.size)
       or proc.process_cpu_count(),
     Process = process_class(what, o.context), name = o.name,
-    initializer = initializer, initargs = o.initargs,
-    quota = o.quota and whole(what, o.quota_name, o.quota),
+    setup = { initializer = initializer, initargs = o.initargs,
+      quota = o.quota and whole(what, o.quota_name, o.quota) },
     max_restarts = o.max_restarts
       and whole(what, "max_restarts", o.max_restarts),
   }
@@ -97,7 +98,7 @@ function Pool:__tostring()
   local crew = self._crew
   return ("mp.Pool (%s, %d of %d workers): %p"):format(
     crew.broken and "broken" or crew.ending or crew.closing and "closed"
-    or "running", crew.live, crew.size, self)
+    or "running", crew.staff.live, crew.size, self)
 end
 
 function Pool.__reduce()
@@ -190,6 +191,10 @@ local function start_map(self, what, kind, f, list, opts, valid)
   check_map(what, f, list, opts, valid)
   local crew = running(self, what)
   local n = list.n or #list
+  -- a copy of what may change meanwhile, or is not what it seems
+  if valid == ASYNC_OPTIONS or getmetatable(list) ~= nil then
+    list = run.slice(list, 1, n)
+  end
   local map = job.new(job.Job, self, n, opts)
   map.entry = crew:use(f, n > 1)
   if n == 0 then job.finish(map) end

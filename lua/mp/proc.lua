@@ -112,17 +112,17 @@ local OPTIONS = {
 local function construct(class, first, ...)
   local target, args, name, daemon = first, nil, nil, nil
   if type(first) == "table" and not options.callable(first) then
-    options.check("Process", first, OPTIONS, 3)
+    options.check("Process", first, OPTIONS, 2)
     target, args, name = first.target, first.args, first.name
     daemon = first.daemon
   elseif select("#", ...) > 0 then
     args = table.pack(...)
   end
   if target ~= nil and not options.callable(target) then
-    error("Process: target must be callable, not a " .. type(target), 3)
+    error("Process: target must be callable, not a " .. type(target), 2)
   end
   if name and (#name == 0 or #name > 63 or name:find("\0", 1, true)) then
-    error("Process: a name has 1 to 63 bytes, none of them NUL", 3)
+    error("Process: a name has 1 to 63 bytes, none of them NUL", 2)
   end
   life.begin()
   if daemon == nil then daemon = core.proc_daemon(proc.current_process()) end
@@ -241,6 +241,8 @@ local function work_of(self)
   end
   return target, table.unpack(args, 1, args.n or #args)
 end
+
+error_types.ends_traceback(core.proc_fork)
 
 local function fork(self)
   if core.is_thread() then

@@ -63,11 +63,14 @@ new_type("JoinableQueue", Queue, {
   _lost = core.task_lost,
   _void = core.task_void,
   _took = core.task_took,
+  _put_each = core.each_put,
+  _serve = core.each_serve,
 })
 
 new_type("SimpleQueue", common, {
   _put = core.task_put,
   _get = core.task_get,
+  _collect = core.each_collect,
 })
 
 local function limit(what, maxsize)

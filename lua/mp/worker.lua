@@ -3,37 +3,45 @@
 -- An item is a payload and a tag; a reply is a value and a tag.
 --
 --   bits of an item's tag            of a reply's
---   0..19   the item's slot          the same; 0: the initializer failed
---   20..22  ONE, RUN, CALL, STAR     VALUE, FAILURE, RESULTS, PART
---   23..38  how many tasks (CALL: arguments)  of PART: how many results
---   39..62  the function's id; 0: the payload is {function, payload}
+--   0..25   the item's slot          the same; 0: the initializer failed
+--   26..28  ONE, RUN, CALL, STAR, EACH  VALUE, FAILURE, RESULTS, PART
+--   29..44  how many tasks (CALL: arguments)  of PART: how many results
+--           EACH: which of the series         the same
+--   45..63  the function's id; 0: the payload is {function, payload}
 --
 -- A function with an id was sent to each worker's own control queue; one
 -- without is itself, or encoded.  VALUE is what the one task returned, RESULTS
 -- the table.pack of what a call returned, and PART {first, list, n, failures,
 -- seconds}: n results of a run, from `first` on.
+--
+-- Most of the work of single tasks (ONE, EACH) is done by lmp_each.c, which
+-- knows these tags, too.
 local codec = require "mp.codec"
 local error_types = require "mp.error"
 local life = require "mp.life"
 local proc = require "mp.proc"
+local runs = require "mp.run"
 require "mp.queue" -- the methods of what arrives with the work
 require "mp.cell"
 
 local worker = {
-  SLOT = 0xfffff, KIND = 20, COUNT = 23, FUNCTION = 39,
+  SLOT = 0x3ffffff, KIND = 26, COUNT = 29, FUNCTION = 45,
   ONE = 0, -- the payload is the argument
   RUN = 1, -- ... a list of arguments
   CALL = 2, -- ... the arguments of one call
   STAR = 3, -- ... a list of argument tables
+  EACH = 4, -- as ONE; a series of such items shares a slot
   VALUE = 0, FAILURE = 1, RESULTS = 2, PART = 3,
 }
 local SLOT, KIND = worker.SLOT, worker.KIND
-local ONE, RUN, CALL = worker.ONE, worker.RUN, worker.CALL
+local ONE, RUN, CALL, EACH = worker.ONE, worker.RUN, worker.CALL, worker.EACH
 local FAILURE, RESULTS = worker.FAILURE << KIND, worker.RESULTS << KIND
 local PART = worker.PART << KIND
 
 --- After so many seconds the results of a run are sent, not kept until its end.
 local FLUSH = 0.002
+--- Room for so many of them is made before it is known how many there will be.
+local LIKELY = 0x4000
 
 local function unpack_args(args)
   return table.unpack(args, 1, args.n or #args)
@@ -45,7 +53,7 @@ local Failure = {}
 local function failure_of(err)
   local text = error_types.text(err)
   return setmetatable(
-    { message = err, traceback = debug.traceback(text, 2) }, Failure)
+    { message = err, traceback = error_types.traceback(text, 2) }, Failure)
 end
 
 --- xpcall gives the raw value when the handler had no stack left.
@@ -58,7 +66,7 @@ local function as_failure(err)
   return setmetatable(err, nil)
 end
 
---- A function that finds the function of an item.
+--- A function that finds the function of an item, and those that it knows.
 local function new_finder(control)
   local known = {}
   local function read_until(id)
@@ -72,7 +80,7 @@ local function new_finder(control)
     if id ~= 0 then return known[id] or read_until(id) end
     if type(f) == "string" then return assert(codec.decode(f)) end
     return f
-  end
+  end, known
 end
 
 --- The message for a result that cannot be sent: the path begins with it.
@@ -112,6 +120,10 @@ local function run_call(self, slot, f, args, n)
   reply(self, slot, RESULTS, results)
 end
 
+error_types.ends_traceback(run_one)
+error_types.ends_traceback(run_call)
+error_types.ends_traceback(runs.tasks)
+
 --- One of the results of a part cannot be sent, or runs code when it is packed
 --- or unpacked, which may fail and is to cost no other: send each alone.
 local function send_each(self, slot, part)
@@ -141,75 +153,83 @@ local function send_part(self, slot, part)
 end
 
 --- Tasks that belong together; the worker's cell tells which one is running.
---- One protected call runs several, until it is time to look at the clock or
---- one of them fails.
-local function run_many(self, slot, f, list, n, star)
+--- One protected call runs many, until it is time to send a part or one of
+--- them fails.
+local function run_many(self, slot, f, list, n)
   local cells, index, now = self.cells, self.index, proc.now
   local mark, started = slot << 32, now()
-  local first, results, failures = 1, {}, nil
-  local at = 0 -- the task that runs
-  local function go()
-    repeat
-      at = at + 1
-      cells[index] = mark | at
-      local result
-      if star then
-        result = f(unpack_args(list[at]))
-      else
-        result = f(list[at])
-      end
-      results[at - first + 1] = result
-    until at < 16 or at % 16 == 0 or at == n
-  end
+  local first, results, failures = 1, runs.list(math.min(n, LIKELY)), nil
+  local at = 0 -- the last task that has run
   repeat
-    local ok, err = xpcall(go, failure_of)
-    if not ok then
+    local ok, last = xpcall(runs.tasks, failure_of, f, list, at + 1, n,
+      results, first, cells, index, mark, started + FLUSH)
+    if ok then
+      at = last
+    else
+      at = cells[index] - mark
       failures = failures or {}
-      failures[at - first + 1] = as_failure(err)
+      failures[at - first + 1] = as_failure(last)
     end
     local seconds = now() - started
     if at == n or seconds > FLUSH then
-      send_part(self, slot,
-        { first, results, at - first + 1, failures, seconds })
-      first, results, failures = at + 1, {}, nil
-      started = now()
+      local length = at - first + 1
+      send_part(self, slot, { first, results, length, failures, seconds })
+      first, failures, started = at + 1, nil, now()
+      results = runs.list(math.min(n - at, length))
     end
   until at == n
 end
 
+--- What a reply's tag has from its item's: the slot, and which of a series.
+local function reply_tag(tag)
+  local index = tag >> KIND & 7 == EACH and 0xffff << worker.COUNT or 0
+  return tag & (SLOT | index)
+end
+
+local function tasks_of(tag)
+  local kind = tag >> KIND & 7
+  if kind == ONE or kind == CALL or kind == EACH then return 1 end
+  return tag >> worker.COUNT & 0xffff
+end
+
 local function run(self, tag, payload)
-  local slot, kind = tag & SLOT, tag >> KIND & 7
+  local slot, kind = reply_tag(tag), tag >> KIND & 7
   local n, id = tag >> worker.COUNT & 0xffff, tag >> worker.FUNCTION
   local f
   if id == 0 then f, payload = payload[1], payload[2] end
   local ok
   ok, f = pcall(self.find, id, f)
   if not ok then return fail(self, slot, as_failure(f)) end
-  if kind == ONE then return run_one(self, slot, f, payload) end
+  if kind == ONE or kind == EACH then return run_one(self, slot, f, payload) end
   if kind == CALL then return run_call(self, slot, f, payload, n) end
-  return run_many(self, slot, f, payload, n, kind ~= RUN)
+  if kind == RUN then return run_many(self, slot, f, payload, n) end
+  run_many(self, slot, function(args) return f(unpack_args(args)) end,
+    payload, n)
 end
 
 --- Take items until the queue is closed or the quota of tasks is used up.
 function Worker:work(quota)
-  local tasks, cells, index = self.tasks, self.cells, self.index
-  local get, task_done = tasks._get, tasks.task_done
-  local left = quota or math.huge
-  repeat
-    local tag, ok, payload = get(tasks)
-    if not tag then return end
-    cells[index] = (tag & SLOT) << 32 | 1
-    if ok then
-      run(self, tag, payload)
-    else
-      fail(self, tag & SLOT, as_failure(payload))
+  local tasks, results, cells = self.tasks, self.results, self.cells
+  local left = quota or math.maxinteger
+  while left > 0 do
+    local ran, what, tag, value = tasks:_serve(results, cells, self.known,
+      failure_of, self.index, left)
+    left = left - ran
+    if what == "item" then
+      run(self, tag, value)
+    elseif what == "unsent" then
+      fail(self, reply_tag(tag), as_failure(unsent(value, "value")))
+    elseif what then -- "raised", "damaged"
+      fail(self, reply_tag(tag), as_failure(value))
+    elseif left > 0 then
+      return -- the queue is closed
     end
-    task_done(tasks)
-    local kind = tag >> KIND & 7
-    left = left - ((kind == ONE or kind == CALL) and 1
-      or tag >> worker.COUNT & 0xffff)
-  until left <= 0
-  cells[index] = 0 -- retired
+    if tag then
+      tasks:task_done()
+      left = left - tasks_of(tag)
+    end
+  end
+  cells[self.index] = 0 -- retired
 end
 
 --- The main function of a worker process.
@@ -221,9 +241,10 @@ function worker.main(index, shared, setup)
   life.ignore_interrupt()
   local self = setmetatable({
     index = index, tasks = shared.tasks, results = shared.results,
-    cells = shared.cells, find = new_finder(shared.control),
-    put = shared.results._put,
+    cells = shared.cells, put = shared.results._put,
   }, Worker)
+  self.find, self.known = new_finder(shared.control)
+  error_types.ends_traceback(self.tasks._serve)
   if setup.initializer then
     local ok, err = xpcall(setup.initializer, failure_of,
       unpack_args(setup.initargs or {}))
@@ -231,5 +252,7 @@ function worker.main(index, shared, setup)
   end
   self:work(setup.quota)
 end
+
+error_types.ends_traceback(worker.main)
 
 return worker

@@ -6,9 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Codes that are errno values; the binding must not know errno itself. */
-#define INTERRUPTED 4 /* EINTR on every Linux */
-
 static char resume_key; /* registry: an empty Lua function */
 
 int lmp_raise(lua_State *L, int rc, const char *what) {
@@ -112,14 +109,6 @@ static int lmp_now(lua_State *L) {
   return 1;
 }
 
-static int lmp_sleep(lua_State *L) {
-  int64_t deadline = lmp_deadline(L, 1);
-
-  while (mp_watch(NULL, 0, deadline) == -INTERRUPTED)
-    (void)lmp_resume(L);
-  return 0;
-}
-
 void lmp_account(lua_State *L, int kib) {
   if (lua_gc(L, LUA_GCISRUNNING)) /* a step would run it all the same */
     (void)lua_gc(L, LUA_GCSTEP, kib);
@@ -143,7 +132,6 @@ static int lmp_version(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"now", lmp_now},
-                                     {"sleep", lmp_sleep},
                                      {"metatable", lmp_metatable},
                                      {"version", lmp_version},
                                      {"encode", lmp_codec_encode},
@@ -164,6 +152,8 @@ int luaopen_mp_core(lua_State *L) {
   luaL_setfuncs(L, lmp_host_functions, 0);
   luaL_setfuncs(L, lmp_queue_functions, 0);
   luaL_setfuncs(L, lmp_task_functions, 0);
+  luaL_setfuncs(L, lmp_run_functions, 0);
+  luaL_setfuncs(L, lmp_each_functions, 0);
   luaL_setfuncs(L, lmp_block_functions, 0);
   luaL_setfuncs(L, lmp_listen_functions, 0);
   luaL_setfuncs(L, lmp_mutex_functions, 0);

@@ -36,6 +36,10 @@ enum {
 
 LMP_LOCAL struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
                                       const char *root);
+/* Elements first .. first+n-1 of the table at idx (raw), as a table. */
+LMP_LOCAL struct lmp_packer *lmp_pack_part(lua_State *L, int idx,
+                                           lua_Integer first, lua_Integer n,
+                                           unsigned flags, const char *root);
 
 /* lmp_unpack.c -- bytes to value.
  *
@@ -155,7 +159,9 @@ LMP_LOCAL int lmp_fail(lua_State *L, int rc, const char *what);
 LMP_LOCAL int lmp_refuse(lua_State *L, int rc, const char *what);
 /* Seconds at idx (nil: for ever) to a deadline; raises for NaN. */
 LMP_LOCAL int64_t lmp_deadline(lua_State *L, int idx);
-/* After -EINTR: let the hook run that a signal may have set; it may raise.
+/* What a wait answers when a signal has come; the binding knows no errno.h. */
+#define LMP_INTERRUPTED (-4) /* -EINTR on every Linux */
+/* Then: let the hook run that the signal may have set; it may raise.
  * Returns 1. */
 LMP_LOCAL int lmp_resume(lua_State *L);
 /* The same for those who have something to put right first: 0, and the error
@@ -178,6 +184,18 @@ LMP_LOCAL void lmp_cell_types(lua_State *L);
 
 LMP_LOCAL extern const luaL_Reg lmp_queue_functions[];
 LMP_LOCAL extern const luaL_Reg lmp_task_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_run_functions[];
+LMP_LOCAL extern const luaL_Reg lmp_each_functions[];
+
+/* lmp_task.c, lmp_run.c -- what crews' queues and cells offer to lmp_each.c:
+ * the box of a queue whose items have tags; put, as Lua calls it; take, which
+ * pushes a scratch, the tag, whether the item could be decoded, and its value
+ * or why not; a worker's cell, number i of the array at idx. */
+LMP_LOCAL struct lmp_box *lmp_task_box(lua_State *L, int idx);
+LMP_LOCAL int lmp_task_put(lua_State *L);
+LMP_LOCAL int lmp_task_take(lua_State *L, struct lmp_box *b, int64_t deadline,
+                            uint32_t *deaths);
+LMP_LOCAL void *lmp_run_cell(lua_State *L, int idx, lua_Integer i);
 LMP_LOCAL extern const luaL_Reg lmp_block_functions[];
 
 /* lmp_host.c -- the program that has embedded us; NULL: none has told us. */
@@ -197,6 +215,8 @@ LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
 
 /* lmp_mutex.c -- the type of guards, when the module opens */
 LMP_LOCAL void lmp_mutex_types(lua_State *L);
+/* the caller is about to end: a warning for each lock that it holds still */
+LMP_LOCAL void lmp_mutex_warn(lua_State *L);
 /* A guard for the box at idx; nothing to give back until it owns something. */
 struct lmp_guard;
 LMP_LOCAL struct lmp_guard *lmp_guard_push(lua_State *L, int idx);
@@ -211,8 +231,6 @@ LMP_LOCAL extern const luaL_Reg lmp_barrier_functions[];
 
 /* Do it; the exit code. */
 LMP_LOCAL int lmp_work(lua_State *L);
-/* Push a module of ours, loaded if need be. */
-LMP_LOCAL void lmp_require(lua_State *L, const char *name);
 /* Push the owner of a message. */
 LMP_LOCAL struct mp_msg *lmp_view_push(lua_State *L);
 /* core.finish(): join the children, end the daemons (lmp_life.c) */
@@ -224,7 +242,5 @@ LMP_LOCAL void lmp_open_types(lua_State *L);
 LMP_LOCAL int lmp_thread_start(lua_State *L);
 LMP_LOCAL int lmp_thread_exit(lua_State *L, int code);
 LMP_LOCAL int lmp_thread_is_one(void);
-/* The state that runs now, for the stop hook. */
-LMP_LOCAL lua_State *lmp_thread_current(lua_State *L);
 
 #endif

@@ -25,7 +25,7 @@ static inline void next_element(lua_State *L, struct lmp_frame *f) {
     f->ordered = 0;
     lua_pushnil(L);
   }
-  lua_rawgeti(L, f->slot, f->i);
+  lua_rawgeti(L, f->slot, f->skip + f->i);
 }
 
 static void narrow(unsigned char *data, size_t n, unsigned width) {
@@ -178,6 +178,11 @@ int lmp__step_dense(struct lmp_enc *e, struct lmp_frame *f) {
     rc = lmp__put(e);
     if (rc != LMP_DONE)
       return rc;
+  }
+  if (f->kind == LMP_K_PART) {
+    lua_settop(L, f->slot - 1);
+    e->depth--;
+    return LMP_DONE;
   }
   f->kind = LMP_K_PAIRS;
   if (f->ordered)

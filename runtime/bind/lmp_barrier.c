@@ -8,8 +8,6 @@
 
 #include <math.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_hot(L, 1, MP_TYPE_BARRIER);
 }
@@ -99,7 +97,7 @@ static int lmp_barrier_wait(lua_State *L) {
   int rc;
 
   luaL_checkstack(L, 6, "wait");
-  while ((rc = mp_barrier_wait(b->held, &a, deadline)) == INTERRUPTED)
+  while ((rc = mp_barrier_wait(b->held, &a, deadline)) == LMP_INTERRUPTED)
     if (!lmp_resume_caught(L)) {
       if (b->held && mp_stopping()) /* killed, as far as a thread can be */
         mp_barrier_abort(b->held);

@@ -4,8 +4,6 @@
  */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_hot(L, 1, MP_TYPE_COND);
 }
@@ -51,7 +49,7 @@ static int lmp_cond_acquire(lua_State *L) {
 
   do
     rc = mp_mutex_acquire(mp_cond_mutex(b->held), deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc < 0 ? lmp_refuse(L, rc, "acquire") : lmp_mutex_acquired(L, rc);
 }
 
@@ -70,11 +68,11 @@ static int wait_until(lua_State *L, struct lmp_box *b, struct mp_waiter *w,
   int raised = 0;
   int rc;
 
-  while ((rc = mp_cond_wait(b->held, w, deadline)) == INTERRUPTED) {
+  while ((rc = mp_cond_wait(b->held, w, deadline)) == LMP_INTERRUPTED) {
     if (!lmp_resume_caught(L)) {
       if (b->held)
         mp_cond_leave(b->held, w);
-      if (raised++)
+      if (raised++ || w->stage == MP_WAITER_NEW) /* it has the lock still */
         return 1;
     }
     if (!b->held) {
@@ -84,7 +82,8 @@ static int wait_until(lua_State *L, struct lmp_box *b, struct mp_waiter *w,
   }
   /* A thread that was killed will not act on it. */
   if (rc == 0 && w->notified && mp_stopping())
-    (void)mp_cond_notify(b->held, 1);
+    while (mp_cond_notify(b->held, 1) == LMP_INTERRUPTED)
+      ;
   return raised ? 1 : rc;
 }
 
@@ -100,7 +99,7 @@ static int lmp_cond_wait(lua_State *L) {
   rc = wait_until(L, b, &w, deadline);
   if (rc > 0)
     return lua_error(L);
-  if (rc < 0)
+  if (rc < 0 && rc != -MP_ETIMEOUT) /* it was up before the lock was free */
     return lmp_raise(L, rc, "wait");
   lua_pushboolean(L, w.notified);
   if (!w.notified)
@@ -110,20 +109,27 @@ static int lmp_cond_wait(lua_State *L) {
   return 1 + !w.notified + w.abandoned;
 }
 
+static int notify(lua_State *L, struct lmp_box *b, uint64_t n,
+                  const char *what) {
+  int rc;
+
+  do
+    rc = mp_cond_notify(b->held, n);
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
+  return rc < 0 ? lmp_raise(L, rc, what) : 0;
+}
+
 /* cond:notify([n = 1]) */
 static int lmp_cond_notify(lua_State *L) {
   struct lmp_box *b = check(L);
   lua_Integer n = luaL_optinteger(L, 2, 1);
-  int rc = mp_cond_notify(b->held, n > 0 ? (uint64_t)n : 0);
 
-  return rc < 0 ? lmp_raise(L, rc, "notify") : 0;
+  return notify(L, b, n > 0 ? (uint64_t)n : 0, "notify");
 }
 
 /* cond:notify_all() */
 static int lmp_cond_notify_all(lua_State *L) {
-  int rc = mp_cond_notify(check(L)->held, MP_NOTIFY_ALL);
-
-  return rc < 0 ? lmp_raise(L, rc, "notify_all") : 0;
+  return notify(L, check(L), MP_NOTIFY_ALL, "notify_all");
 }
 
 static int lmp_cond_close(lua_State *L) {

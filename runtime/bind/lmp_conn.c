@@ -5,8 +5,6 @@
  */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static struct lmp_box *check(lua_State *L, unsigned mode) {
   struct lmp_box *b = lmp_box_check(L, 1, MP_TYPE_PIPE);
 
@@ -29,7 +27,7 @@ static int send_out(lua_State *L, struct lmp_box *b, const struct mp_out *out) {
     rc = b->kind == MP_TYPE_PIPE
              ? mp_pipe_send(b->held, out, MP_FOREVER)
              : mp_conn_send(&b->conn, out->iov, out->niov, MP_FOREVER);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "send");
   lua_pushboolean(L, 1);
@@ -88,7 +86,7 @@ static int read_body(lua_State *L, struct lmp_box *b, uint64_t len,
     want = len < 65536 ? (size_t)len : 65536;
     rc = mp_conn_body(&b->conn, luaL_prepbuffsize(&buf, want), want, &got,
                       deadline);
-    if (rc == INTERRUPTED) {
+    if (rc == LMP_INTERRUPTED) {
       luaL_addsize(&buf, got);
       len -= got;
       (void)lmp_resume(L);
@@ -112,7 +110,7 @@ static int recv_framed(lua_State *L, struct lmp_box *b, uint64_t max,
 
   do
     rc = mp_conn_head(&b->conn, &len, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc == 0 && (len > max || len > b->limit))
     rc = -MP_ETOOLONG;
   if (rc == 0)
@@ -147,7 +145,7 @@ static int recv_msg(lua_State *L, struct lmp_box *b, struct lmp_scratch *s,
   mp_pipe_look(b->held, &b->ready);
   do
     rc = mp_pipe_recv(b->held, &s->msg, s->bytes, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (b->ready.fd >= 0 && !(b->modes & LMP_LAZY))
     mp_pipe_rearm(b->held, &b->ready);
   if (rc < 0)
@@ -272,7 +270,7 @@ static int lmp_conn_gather(lua_State *L) {
     begin_gathering(L);
     rc = gather(L, b);
   }
-  if (rc == -MP_ETIMEOUT || rc == INTERRUPTED)
+  if (rc == -MP_ETIMEOUT || rc == LMP_INTERRUPTED)
     return lmp_fail(L, -MP_ETIMEOUT, "recv");
   if (rc < 0) {
     lmp_box_close(b);
@@ -312,7 +310,7 @@ static int lmp_conn_poll(lua_State *L) {
   do
     rc = b->kind == MP_TYPE_PIPE ? mp_pipe_poll(b->held, deadline)
                                  : mp_conn_poll(&b->conn, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_raise(L, rc, "poll");
   lua_pushboolean(L, rc);

@@ -1,8 +1,6 @@
 /* lmp_event.c -- Event: a flag that is waited for. */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static mp_ref check(lua_State *L) {
   return lmp_box_hot(L, 1, MP_TYPE_EVENT)->held;
 }
@@ -34,7 +32,7 @@ static int lmp_event_wait(lua_State *L) {
 
   do
     rc = mp_event_wait(event, since, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "wait");
   lua_pushboolean(L, 1);

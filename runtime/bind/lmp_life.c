@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static char guard_key; /* registry: what finishes with the state */
 
 /* core.join_family(ticket) -> true when this is to be a fork server */
@@ -30,7 +28,8 @@ int lmp_life_finish(lua_State *L) {
 
   do
     rc = mp_finish();
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
+  lmp_mutex_warn(L); /* afterwards: a child may have released one */
   return 0;
 }
 
@@ -52,9 +51,9 @@ static int lmp_life_claim(lua_State *L) {
 
 /* The state is closing: the program has come to its end. */
 static int guard_gc(lua_State *L) {
-  (void)L;
-  while (mp_finish() == INTERRUPTED)
+  while (mp_finish() == LMP_INTERRUPTED)
     ;
+  lmp_mutex_warn(L);
   return 0;
 }
 
@@ -84,11 +83,6 @@ static int lmp_life_getcwd(lua_State *L) {
   if (mp_getcwd(path, sizeof path) < 0)
     return 0;
   lua_pushstring(L, path);
-  return 1;
-}
-
-static int lmp_life_chdir(lua_State *L) {
-  lua_pushboolean(L, mp_chdir(luaL_checkstring(L, 1)) == 0);
   return 1;
 }
 
@@ -169,7 +163,6 @@ const luaL_Reg lmp_life_functions[] = {
     {"finish_at_close", lmp_life_guard},
     {"preload", lmp_life_preload},
     {"getcwd", lmp_life_getcwd},
-    {"chdir", lmp_life_chdir},
     {"program", lmp_life_program},
     {"is_program", lmp_life_is_program},
     {"authkey", lmp_life_authkey},

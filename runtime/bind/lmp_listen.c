@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
 #define TYPE "mp.Listener"
 
 static const char *const families[] = {"AF_UNIX", "AF_INET", "AF_INET6", NULL};
@@ -111,7 +110,7 @@ static int shake_hands(lua_State *L, struct mp_conn *c, unsigned flags,
     until = deadline;
   while (rc == 0) {
     rc = mp_auth_run(&a, c, key, len, until);
-    if (rc != INTERRUPTED)
+    if (rc != LMP_INTERRUPTED)
       break;
     rc = 0;
     (void)lmp_resume(L);
@@ -140,7 +139,7 @@ static int lmp_listen_dial(lua_State *L) {
   rc = mp_dial_open(d, &a);
   while (rc == 0) {
     rc = mp_dial_wait(d, &b->conn, flags, deadline);
-    if (rc != INTERRUPTED)
+    if (rc != LMP_INTERRUPTED)
       break;
     rc = 0;
     (void)lmp_resume(L);
@@ -198,11 +197,11 @@ static int lmp_listen_accept(lua_State *L) {
   b = new_conn(L, 2);
   do {
     rc = mp_accept(l, key, len, &b->conn, &peer, deadline);
-    if (rc == INTERRUPTED) {
+    if (rc == LMP_INTERRUPTED) {
       (void)lmp_resume(L);
       (void)check(L); /* what ran may have closed it */
     }
-  } while (rc == INTERRUPTED);
+  } while (rc == LMP_INTERRUPTED);
   if (rc < 0)
     return lmp_fail(L, rc, "accept");
   return 1 + push_address(L, &peer);

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static char abandoned_key; /* registry: the string; pushing it cannot fail */
 
 /* With the lock in hand no call may raise. */
@@ -23,7 +21,7 @@ static int wait_for(lua_State *L, const struct lmp_box *b, int64_t deadline) {
 
   do
     rc = mp_mutex_acquire(b->held, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc;
 }
 
@@ -32,7 +30,7 @@ static inline int acquire(lua_State *L, enum mp_type kind) {
   int64_t deadline = lua_isnoneornil(L, 2) ? MP_FOREVER : lmp_deadline(L, 2);
   int rc = mp_mutex_acquire(b->held, deadline);
 
-  if (rc == INTERRUPTED)
+  if (rc == LMP_INTERRUPTED)
     rc = wait_for(L, b, deadline);
   return rc < 0 ? lmp_refuse(L, rc, "acquire") : lmp_mutex_acquired(L, rc);
 }
@@ -76,15 +74,60 @@ static int lmp_mutex_locked(lua_State *L) {
   return 1;
 }
 
-/* core.mutex_holder(lock) -> name | nil */
+/* What the family calls it: in all its processes the same. */
+static lua_Integer number_of(mp_ref lock) {
+  return (lua_Integer)(mp_ref_serial(lock) >> 8);
+}
+
+/* core.mutex_holder(lock) -> name | nil, number */
 static int lmp_mutex_holder(lua_State *L) {
+  struct lmp_box *b = check_either(L);
   char name[MP_NAME_MAX + 1];
 
-  if (mp_mutex_holder(check_either(L)->held, name))
+  if (mp_mutex_holder(b->held, name))
     lua_pushstring(L, name);
   else
     lua_pushnil(L);
-  return 1;
+  lua_pushinteger(L, number_of(b->held));
+  return 2;
+}
+
+/* To whoever wants to know: Lua's warnings, and our logger if there is one. */
+static void warn(lua_State *L, const char *text) {
+  lua_warning(L, text, 0);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, "mp.log") == LUA_TTABLE) {
+    lua_getfield(L, -1, "warn");
+    lua_pushstring(L, text);
+    lua_call(L, 1, 0);
+  }
+  lua_pop(L, 2);
+}
+
+/* (): the caller is about to end: name the locks that it leaves held. */
+static int lmp_mutex_left(lua_State *L) {
+  char name[MP_NAME_MAX + 1];
+  uint64_t at = 0;
+  mp_ref lock;
+
+  while ((lock = mp_mutex_left(&at)) != MP_REF_EMPTY) {
+    (void)mp_proc_name(mp_proc_self(), name);
+    lua_pushfstring(L, "%s (pid %d) ends and holds %s %I", name,
+                    mp_proc_pid(mp_proc_self()),
+                    mp_ref_type(lock) == MP_TYPE_RLOCK ? "mp.RLock" : "mp.Lock",
+                    (LUAI_UACINT)number_of(lock));
+    warn(L, lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+  return 0;
+}
+
+void lmp_mutex_warn(lua_State *L) {
+  if (!mp_entered())
+    return;
+  lua_pushcfunction(L, lmp_mutex_left);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
 }
 
 static int lmp_mutex_close(lua_State *L) {
@@ -135,6 +178,7 @@ static uint64_t myself(void) {
 static int give_back(lua_State *L, struct lmp_guard *g) {
   struct lmp_box *b;
   uint64_t owner = g->owner;
+  int rc;
 
   g->owner = 0;
   if (owner == 0 || !mp_entered() || owner != myself())
@@ -143,8 +187,12 @@ static int give_back(lua_State *L, struct lmp_guard *g) {
   b = lmp_box_test(L, -1);
   if (!b || !b->held)
     return 0;
-  if (b->kind == MP_TYPE_SEM || b->kind == MP_TYPE_BOUNDED)
-    return mp_sem_release(b->held);
+  if (b->kind == MP_TYPE_SEM || b->kind == MP_TYPE_BOUNDED) {
+    do /* no hook: what raises here would leave the permit taken */
+      rc = mp_sem_release(b->held);
+    while (rc == LMP_INTERRUPTED);
+    return rc;
+  }
   /* Somebody may have released it, and another have it now. */
   return mp_mutex_mine(b->held) ? mp_mutex_release(b->held) : -MP_ENOTHELD;
 }

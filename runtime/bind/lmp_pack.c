@@ -12,7 +12,6 @@
  */
 #include "lmp_pack.h"
 
-
 void lmp__put_varint(struct lmp_enc *e, unsigned tag, uint64_t x) {
   unsigned char *at = lmp__room(e, 11);
   size_t n = 0;
@@ -116,6 +115,18 @@ static int open_table(struct lmp_enc *e, int meta) {
     lmp__put_byte(e, LMP_T_TABLE);
   }
   lua_pushnil(L); /* the key before the first */
+  return LMP_OPEN;
+}
+
+/* The root is n elements of the table on top. */
+static int open_part(struct lmp_enc *e, lua_Integer first, lua_Integer n) {
+  struct lmp_frame *f = lmp__frame(e, lua_gettop(e->L), LMP_K_PART);
+
+  e->next++; /* the receiver's table has a number */
+  f->skip = first - 1;
+  f->n = n;
+  lmp__put_varint(e, LMP_T_ARRAY, (uint64_t)n);
+  lua_pushnil(e->L); /* in the place of the key */
   return LMP_OPEN;
 }
 
@@ -377,6 +388,7 @@ static int step(struct lmp_enc *e) {
 
   switch (f->kind) {
   case LMP_K_DENSE:
+  case LMP_K_PART:
     return lmp__step_dense(e, f);
   case LMP_K_PAIRS:
     return step_pairs(e, f);
@@ -389,7 +401,8 @@ static int step(struct lmp_enc *e) {
   }
 }
 
-static int walk(struct lmp_enc *e, int idx) {
+/* n < 0: the value as it is. */
+static int walk(struct lmp_enc *e, int idx, lua_Integer first, lua_Integer n) {
   size_t lead = e->flags & LMP_TAGGED ? LMP_TAG_LEN : 0;
   lua_State *L = e->L;
   unsigned char *at;
@@ -400,15 +413,16 @@ static int walk(struct lmp_enc *e, int idx) {
   at[lead] = LMP_MAGIC;
   e->len = lead + 2;
   lua_pushvalue(L, idx);
-  rc = lmp__put(e);
+  rc = n < 0 ? lmp__put(e) : open_part(e, first, n);
   while (e->depth > 0 && rc != LMP_AGAIN)
     rc = step(e);
   e->buf[lead + 1] = e->head;
   return rc;
 }
 
-struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
-                            const char *root) {
+static struct lmp_packer *pack(lua_State *L, int idx, lua_Integer first,
+                               lua_Integer n, unsigned flags,
+                               const char *root) {
   int base = lua_gettop(L);
   struct lmp_enc *e;
 
@@ -419,11 +433,22 @@ struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
   e->flags = flags;
   e->root = root ? root : "value";
   lua_settop(L, base + LMP_S_VALUE - 1);
-  while (walk(e, idx) == LMP_AGAIN) {
+  while (walk(e, idx, first, n) == LMP_AGAIN) {
     lua_settop(L, base + LMP_S_PACKER);
     lua_settop(L, base + LMP_S_VALUE - 1);
   }
   lua_settop(L, base + LMP_S_PACKER);
   lmp__packer_finish(e);
   return &e->pub;
+}
+
+struct lmp_packer *lmp_pack(lua_State *L, int idx, unsigned flags,
+                            const char *root) {
+  return pack(L, idx, 1, -1, flags, root);
+}
+
+struct lmp_packer *lmp_pack_part(lua_State *L, int idx, lua_Integer first,
+                                 lua_Integer n, unsigned flags,
+                                 const char *root) {
+  return pack(L, idx, first, n, flags, root);
 }

@@ -101,6 +101,7 @@ enum {
 
 enum lmp_kind {
   LMP_K_DENSE,   /* elements 1 .. n of a table */
+  LMP_K_PART,    /* n elements of a table, as a table of their own */
   LMP_K_PAIRS,   /* what else the table holds */
   LMP_K_META,    /* its metatable */
   LMP_K_REDUCE,  /* the results of __reduce */
@@ -115,6 +116,7 @@ struct lmp_frame {
   lua_Integer n;         /* number of items; of pairs: keys 1..n are done */
   size_t tag;            /* tables: offset of the tag, written at the end */
   size_t count;          /* pairs written */
+  lua_Integer skip;      /* part: elements before its first */
   int slot;              /* the container, on the Lua stack */
   unsigned char kind;    /* enum lmp_kind */
   unsigned char meta;    /* table: has a metatable */

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_check(L, 1, MP_TYPE_PROC);
 }
@@ -166,17 +164,6 @@ static int lmp_proc_exitcode(lua_State *L) {
   return 1;
 }
 
-/* core.proc_method(p) -> "fork" | "spawn" | "forkserver" | "thread" | nil */
-static int lmp_proc_method(lua_State *L) {
-  static const char *const names[] = {"fork", "spawn", "forkserver", "thread"};
-  struct lmp_box *b = check(L);
-
-  if (mp_proc_state(b->held) < MP_STARTING)
-    return 0;
-  lua_pushstring(L, names[mp_proc_method(b->held)]);
-  return 1;
-}
-
 static int lmp_proc_alive(lua_State *L) {
   lua_pushboolean(L, mp_proc_alive(check(L)->held));
   return 1;
@@ -196,7 +183,7 @@ static int lmp_proc_join(lua_State *L) {
 
   do
     rc = mp_proc_join(b->held, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "join");
   lua_pushboolean(L, 1);
@@ -319,7 +306,6 @@ const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_daemon", lmp_proc_daemon},
                                        {"proc_pid", lmp_proc_pid},
                                        {"proc_exitcode", lmp_proc_exitcode},
-                                       {"proc_method", lmp_proc_method},
                                        {"proc_alive", lmp_proc_alive},
                                        {"proc_gone", lmp_proc_gone},
                                        {"proc_join", lmp_proc_join},

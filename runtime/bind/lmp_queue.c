@@ -4,8 +4,6 @@
  */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static int is_queue(enum mp_type kind) {
   return kind == MP_TYPE_QUEUE || kind == MP_TYPE_JOINABLE ||
          kind == MP_TYPE_SIMPLE;
@@ -31,7 +29,7 @@ static int put(lua_State *L, int64_t deadline, const char *what) {
   p = lmp_pack(L, 2, 0, "value");
   do
     rc = mp_queue_put(b->held, &p->out, deadline, NULL);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, what);
   lua_pushboolean(L, 1);
@@ -59,7 +57,7 @@ static int get(lua_State *L, int64_t deadline, const char *what) {
   s->busy = 1; /* a hook may run in lmp_resume */
   do
     rc = mp_queue_get(b->held, &s->msg, s->bytes, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (b->fd >= 0)
     mp_queue_rearm(b->held, b->fd);
   if (rc == 0)
@@ -148,8 +146,12 @@ static struct lmp_box *check_joinable(lua_State *L) {
 
 /* queue:task_done() */
 static int lmp_queue_task_done(lua_State *L) {
-  int rc = mp_queue_done(check_joinable(L)->held);
+  struct lmp_box *b = check_joinable(L);
+  int rc;
 
+  do
+    rc = mp_queue_done(b->held);
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc < 0 ? luaL_error(L, "%s", mp_err_text(rc)) : 0;
 }
 
@@ -161,7 +163,7 @@ static int lmp_queue_join(lua_State *L) {
 
   do
     rc = mp_queue_join(b->held, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "join");
   lua_pushboolean(L, 1);

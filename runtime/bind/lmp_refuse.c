@@ -85,6 +85,7 @@ static void add_upvalue(lua_State *L, luaL_Buffer *b,
 static void add_frame(lua_State *L, luaL_Buffer *b, const struct lmp_frame *f) {
   switch (f->kind) {
   case LMP_K_DENSE:
+  case LMP_K_PART:
     add_index(L, b, "", f->i);
     break;
   case LMP_K_PAIRS:

@@ -2,8 +2,6 @@
  * calls; lua/mp/semaphore.lua has the rest. */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 static struct lmp_box *check(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
@@ -17,7 +15,7 @@ static int wait_for(lua_State *L, const struct lmp_box *b, int64_t deadline) {
 
   do
     rc = mp_sem_acquire(b->held, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (b->fd >= 0)
     (void)mp_sem_ready(b->held, b->fd);
   return rc;
@@ -46,8 +44,12 @@ static int lmp_bounded_acquire(lua_State *L) {
 }
 
 static inline int release(lua_State *L, enum mp_type kind) {
-  int rc = mp_sem_release(lmp_box_hot(L, 1, kind)->held);
+  struct lmp_box *b = lmp_box_hot(L, 1, kind);
+  int rc;
 
+  do
+    rc = mp_sem_release(b->held);
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   return rc < 0 ? lmp_raise(L, rc, "release") : 0;
 }
 

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
 #define VOID_AT_ONCE 256
 
 static struct lmp_box *check(lua_State *L) {
@@ -13,31 +12,40 @@ static struct lmp_box *check(lua_State *L) {
 }
 
 /* Replies come through a queue that keeps no account. */
-static struct lmp_box *check_any(lua_State *L) {
-  struct lmp_box *b = lmp_box_test(L, 1);
+struct lmp_box *lmp_task_box(lua_State *L, int idx) {
+  struct lmp_box *b = lmp_box_test(L, idx);
 
-  return lmp_box_hot(
-      L, 1, b && b->kind == MP_TYPE_SIMPLE ? MP_TYPE_SIMPLE : MP_TYPE_JOINABLE);
+  return lmp_box_hot(L, idx,
+                     b && b->kind == MP_TYPE_SIMPLE ? MP_TYPE_SIMPLE
+                                                    : MP_TYPE_JOINABLE);
 }
 
-/* queue:_put(value, tag [, plain]) -> the item's number in this queue |
- * false, "closed"
+/* queue:_put(value, tag [, plain [, first, n]]) -> the item's number in this
+ * queue | false, "closed"
  *
- * With `plain`, raises before any __reduce is called. */
-static int lmp_task_put(lua_State *L) {
-  struct lmp_box *b = check_any(L);
+ * With `plain`, raises before any __reduce is called; with `first`, the item is
+ * the list of n elements of `value` from there on (raw). */
+int lmp_task_put(lua_State *L) {
+  struct lmp_box *b = lmp_task_box(L, 1);
   uint64_t tag = (uint64_t)luaL_checkinteger(L, 3);
   unsigned flags = LMP_TAGGED | (lua_toboolean(L, 4) ? LMP_PLAIN : 0);
+  lua_Integer first = luaL_optinteger(L, 5, 0);
+  lua_Integer n = luaL_optinteger(L, 6, -1);
   struct lmp_packer *p;
   uint32_t number;
   int rc;
 
   lua_settop(L, 2);
-  p = lmp_pack(L, 2, flags, "value");
+  if (first > 0 && n >= 0) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    p = lmp_pack_part(L, 2, first, n, flags, "value");
+  } else {
+    p = lmp_pack(L, 2, flags, "value");
+  }
   memcpy((void *)(uintptr_t)p->out.iov[0].base, &tag, sizeof tag);
   do
     rc = mp_queue_put(b->held, &p->out, MP_FOREVER, &number);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "put");
   lua_pushinteger(L, number);
@@ -45,13 +53,13 @@ static int lmp_task_put(lua_State *L) {
 }
 
 /* Decode the message behind its tag: tag, true, value | tag, false, message. */
-static int push_item(lua_State *L, struct lmp_scratch *s) {
+static void push_item(lua_State *L, struct lmp_scratch *s) {
   uint64_t tag = 0;
   int ok;
 
   if (s->msg.len < sizeof tag) {
     lmp_scratch_release(s);
-    return luaL_error(L, "an item without a tag");
+    luaL_error(L, "an item without a tag");
   }
   memcpy(&tag, s->msg.data, sizeof tag);
   lua_pushinteger(L, (lua_Integer)tag);
@@ -63,7 +71,28 @@ static int push_item(lua_State *L, struct lmp_scratch *s) {
     lua_pushboolean(L, 0);
     lua_replace(L, -3);
   }
-  return 3;
+}
+
+/* Take a message and push what push_item pushes, the scratch below it; < 0 and
+ * nothing when there is none. */
+int lmp_task_take(lua_State *L, struct lmp_box *b, int64_t deadline,
+                  uint32_t *deaths) {
+  struct lmp_scratch *s = lmp_scratch_push(L);
+  int rc;
+
+  s->busy = 1; /* a hook may run in lmp_resume */
+  do
+    rc = mp_queue_get_or_death(b->held, &s->msg, s->bytes, deadline, deaths);
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
+  if (b->fd >= 0)
+    mp_queue_rearm(b->held, b->fd);
+  if (rc < 0) {
+    lmp_scratch_release(s);
+    lua_pop(L, 1);
+    return rc;
+  }
+  push_item(L, s);
+  return 0;
 }
 
 /* queue:_get([timeout [, deaths]]) -> tag, true, value | tag, false, message |
@@ -72,25 +101,16 @@ static int push_item(lua_State *L, struct lmp_scratch *s) {
  * With a number of deaths: also returns when the queue is empty and that many
  * is no longer how many processes of the family are known to have died. */
 static int lmp_task_get(lua_State *L) {
-  struct lmp_box *b = check_any(L);
+  struct lmp_box *b = lmp_task_box(L, 1);
   int64_t deadline = lmp_deadline(L, 2);
   int watch = !lua_isnoneornil(L, 3);
   uint32_t deaths = (uint32_t)luaL_optinteger(L, 3, 0);
-  struct lmp_scratch *s;
   int rc;
 
   lua_settop(L, 1);
-  s = lmp_scratch_push(L);
-  s->busy = 1; /* a hook may run in lmp_resume */
-  do
-    rc = mp_queue_get_or_death(b->held, &s->msg, s->bytes, deadline,
-                               watch ? &deaths : NULL);
-  while (rc == INTERRUPTED && lmp_resume(L));
-  if (b->fd >= 0)
-    mp_queue_rearm(b->held, b->fd);
+  rc = lmp_task_take(L, b, deadline, watch ? &deaths : NULL);
   if (rc == 0)
-    return push_item(L, s);
-  lmp_scratch_release(s);
+    return 3;
   lua_pushnil(L);
   lua_pushstring(L, mp_err_reason(-rc));
   if (lua_isnil(L, -1))

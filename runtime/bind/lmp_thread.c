@@ -29,10 +29,6 @@ int lmp_thread_is_one(void) {
   return here.L != NULL;
 }
 
-lua_State *lmp_thread_current(lua_State *L) {
-  return here.L ? here.current : L;
-}
-
 /* Stopping */
 
 static void stop_hook(lua_State *L, lua_Debug *ar);

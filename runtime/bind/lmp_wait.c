@@ -1,8 +1,6 @@
 /* lmp_wait.c -- one wait for descriptors, with the family looked after. */
 #include "lmp.h"
 
-#define INTERRUPTED (-4) /* -EINTR on every Linux */
-
 /* -1, which is never open, for what no descriptor can be. */
 static int to_fd(lua_Integer n) {
   return n >= 0 && n <= INT32_MAX ? (int)n : -1;
@@ -32,7 +30,7 @@ static int lmp_wait_fds(lua_State *L) {
   }
   do
     rc = mp_watch(list, n, deadline);
-  while (rc == INTERRUPTED && lmp_resume(L));
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0) {
     for (i = 0; i < n; i++)
       if (!mp_fd_is_open(list[i].fd)) {

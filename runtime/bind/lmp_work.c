@@ -16,7 +16,8 @@ static int lmp_work_setting_up(lua_State *L) {
   return 1;
 }
 
-void lmp_require(lua_State *L, const char *name) {
+/* Push a module of ours, loaded if need be. */
+static void require(lua_State *L, const char *name) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   if (lua_getfield(L, -1, name) == LUA_TNIL) {
     lua_pop(L, 1);
@@ -29,7 +30,7 @@ void lmp_require(lua_State *L, const char *name) {
 
 /* Push a function of a Lua module of ours. */
 static void push_function(lua_State *L, const char *module, const char *name) {
-  lmp_require(L, module);
+  require(L, module);
   lua_getfield(L, -1, name);
   lua_remove(L, -2);
 }

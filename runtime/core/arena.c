@@ -75,11 +75,22 @@ void *mp__reach(uint64_t off) {
 
 /* The journal */
 
-void mp__begin(struct mp__txn *t) {
+static void clear(struct mp__txn *t) {
   t->n = 0;
   t->ngone = 0;
   t->bare = 0;
+}
+
+void mp__begin(struct mp__txn *t) {
+  clear(t);
   (void)mp__lock_take(&MP__HEAD->big);
+}
+
+int mp__begin_by(struct mp__txn *t, int64_t deadline) {
+  int rc = mp__lock_by(&MP__HEAD->big, deadline);
+
+  clear(t);
+  return rc < 0 ? rc : 0;
 }
 
 uint64_t mp__peek(struct mp__txn *t, const uint64_t *word) {
@@ -363,6 +374,7 @@ void mp__arena_forget(void) {
   mp__here.reach = 0;
   mp__sys_close(mp__here.memfd);
   mp__here.memfd = -1;
+  mp__sys_null_drop();
   for (i = 0; i < 2; i++) {
     mp__sys_close(mp__here.vault[i]);
     mp__here.vault[i] = -1;

@@ -21,7 +21,11 @@
 #include "sys.h"
 
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
-#define MP__LAYOUT 2                /* bump when any layout changes */
+#ifdef __GLIBC__
+#define MP__LAYOUT 2 /* bump when any layout changes */
+#else
+#define MP__LAYOUT 0x10002 /* the same; see struct mp__life */
+#endif
 #define MP__CLASSES 128
 #define MP__TXN_MAX 126
 #define MP__SLOTS 65536 /* offset of the process table */
@@ -137,6 +141,12 @@ static inline uint64_t mp__off(const void *p) {
 
 /* 0, or 1 when the holder had died; the journal has then been replayed. */
 int mp__lock_take(struct mp__lock *l);
+/* The same; or, without the lock because its holder is stopped, -MP_ETIMEOUT
+ * (the deadline is past) or -EINTR (let signals be looked at, and come again
+ * with the same deadline). */
+#define MP__SURELY INT64_MIN /* a deadline with which that cannot happen */
+int mp__lock_by(struct mp__lock *l, int64_t deadline)
+    __attribute__((warn_unused_result));
 void mp__lock_drop(struct mp__lock *l);
 
 /* arena.c */
@@ -154,6 +164,9 @@ int mp__arena_map(int memfd);      /* map one that exists */
 void mp__arena_forget(void);       /* undo the founding */
 int mp__arena_check(void);         /* are the descriptors ours? */
 void mp__begin(struct mp__txn *t); /* takes the big lock */
+/* The same by the deadline: 0, -MP_ETIMEOUT, -EINTR. */
+int mp__begin_by(struct mp__txn *t, int64_t deadline)
+    __attribute__((warn_unused_result));
 uint64_t mp__peek(struct mp__txn *t, const uint64_t *word);
 void mp__set(struct mp__txn *t, uint64_t *word, uint64_t value);
 void mp__commit(struct mp__txn *t); /* keeps the big lock */

@@ -52,45 +52,30 @@ static struct mp__barrier *barrier_of(mp_ref ref) {
   return mp__at(MP_REF_ID(ref));
 }
 
-static int new_barrier(struct mp__txn *t, uint64_t parcel, mp_ref *held) {
-  struct mp__barrier *b;
-  uint64_t off;
-  int rc = mp__obj_new(t, MP_TYPE_BARRIER, sizeof *b, &off);
-
-  if (rc == 0)
-    rc = mp__hold(t, mp__me(), off, held);
-  if (rc < 0)
-    return rc;
-  b = mp__at(off);
-  b->obj.refs[0] = 1;
-  b->waiting.len = MP__ROSTER_FIRST;
-  b->action = MP_REF_ID(parcel);
-  if (parcel)
-    mp__pass(t, mp__me(), parcel);
-  return 0;
-}
-
 int mp_barrier_open(mp_ref *held, uint32_t parties, double patience,
                     const struct mp_out *action) {
   mp_ref parcel = MP_REF_EMPTY;
+  struct mp__barrier *b;
   struct mp__txn t;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc == 0 && action)
-    rc = mp__parcel_new(action, &parcel);
+    rc = mp__parcel_new(action, &parcel, MP__SURELY);
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = new_barrier(&t, parcel, held);
+  rc = mp__obj_open(&t, MP_TYPE_BARRIER, sizeof *b, held);
   if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
     mp_ref_close(&parcel);
     return rc;
   }
-  barrier_of(*held)->parties = parties;
-  barrier_of(*held)->patience = patience;
+  b = barrier_of(*held);
+  b->waiting.len = MP__ROSTER_FIRST;
+  b->parties = parties;
+  b->patience = patience;
+  b->action = MP_REF_ID(parcel);
+  if (parcel)
+    mp__pass(&t, mp__me(), parcel);
   mp__end(&t);
   return 0;
 }
@@ -187,8 +172,8 @@ static int wait_for_change(struct mp__barrier *b, uint64_t seen,
   if (mp__load64_seq(&b->phase) == seen)
     rc = mp__nap(nap, mp__low32(&b->phase), (uint32_t)seen, deadline);
   mp__count_out(&b->sleepers);
-  if (rc != -MP_ETIMEOUT && mp__load64_seq(&b->phase) == seen) {
-    (void)mp__lock_take(&b->lock); /* woken by a death? */
+  if (rc != -MP_ETIMEOUT && mp__load64_seq(&b->phase) == seen &&
+      mp__lock_by(&b->lock, MP_NOW) >= 0) { /* woken by a death? */
     (void)census(b, &broke);
     mp__lock_drop(&b->lock);
     if (broke)
@@ -199,7 +184,7 @@ static int wait_for_change(struct mp__barrier *b, uint64_t seen,
 
 /* Take a row; when this was the last to come, go on.  Lock held. */
 static int arrive_held(struct mp__barrier *b, struct mp_arrival *a,
-                       unsigned index) {
+                       unsigned index, int64_t deadline) {
   struct mp__row *row;
   int rc;
 
@@ -208,7 +193,7 @@ static int arrive_held(struct mp__barrier *b, struct mp_arrival *a,
     MP_FAULT("barrier.passed");
     return (int)index;
   }
-  rc = mp__row_take(&b->waiting, &row);
+  rc = mp__row_take(&b->waiting, &row, deadline);
   if (rc < 0)
     return rc;
   mp__store64_seq(&row->value, row_value(b->phase, index)); /* commits */
@@ -230,12 +215,14 @@ static int arrive(struct mp__barrier *b, struct mp_arrival *a,
 
   for (;;) {
     broke = 0;
-    (void)mp__lock_take(&b->lock);
+    rc = mp__lock_by(&b->lock, deadline);
+    if (rc < 0)
+      return rc; /* it has not come */
     n = census(b, &broke);
     seen = b->phase;
     rc = -MP_EBROKEN;
     if ((seen & STATE) == FILLING)
-      rc = arrive_held(b, a, n + 1);
+      rc = arrive_held(b, a, n + 1, deadline);
     if (rc > 0 || broke)
       drop_and_wake(b);
     else
@@ -266,12 +253,22 @@ static int outcome(struct mp__barrier *b, struct mp_arrival *a,
   return (int)index_of(value);
 }
 
+/* Leave without the lock, which a stopped process has: whoever looks next
+ * breaks the barrier, unless the holder was just letting all pass. */
+static void desert(struct mp_arrival *a) {
+  mp__row_desert(mp__at(a->row));
+  a->row = 0;
+}
+
 /* The time is up for one: it breaks the barrier, unless it has just passed. */
 static int run_out(struct mp__barrier *b, struct mp_arrival *a) {
   uint64_t seen;
   int rc;
 
-  (void)mp__lock_take(&b->lock);
+  if (mp__lock_by(&b->lock, MP_NOW) < 0) {
+    desert(a);
+    return -MP_ETIMEOUT;
+  }
   rc = outcome(b, a, &seen);
   if (rc == 0) {
     mp__store64_seq(&b->phase, (seen & ~(uint64_t)STATE) | BROKEN);
@@ -343,7 +340,10 @@ void mp_barrier_leave(mp_ref ref, struct mp_arrival *a) {
 
   if (!a->row)
     return;
-  (void)mp__lock_take(&b->lock);
+  if (mp__lock_by(&b->lock, MP_NOW) < 0) {
+    desert(a);
+    return;
+  }
   if (is_of(mine->value, b->phase) && (b->phase & STATE) == FILLING)
     while ((row = mp__walk(&w))) {
       value = mp__load64_seq(&row->value);

@@ -56,20 +56,11 @@ static int record(const char *name, const struct mp__file *f, int ours,
                   mp_ref *held) {
   struct mp__block *b;
   struct mp__txn t;
-  uint64_t off;
-  int rc;
+  int rc = mp__obj_open(&t, MP_TYPE_BLOCK, sizeof *b, held);
 
-  mp__begin(&t);
-  rc = mp__obj_new(&t, MP_TYPE_BLOCK, sizeof *b, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  if (rc < 0)
     return rc;
-  }
-  b = mp__at(off);
-  b->obj.refs[0] = 1;
+  b = mp__at(MP_REF_ID(*held));
   b->dev = f->dev;
   b->ino = f->ino;
   strcpy(b->name, name);

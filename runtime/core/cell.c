@@ -59,7 +59,7 @@ static int measure(const struct mp_cell *what, uint64_t *size, uint64_t *data,
 }
 
 int mp_cell_open(mp_ref *held, enum mp_type type, const struct mp_cell *what) {
-  uint64_t size = 0, data = 0, len = 0, off;
+  uint64_t size = 0, data = 0, len = 0;
   struct mp__cell *c;
   struct mp__txn t;
   int rc = mp_enter();
@@ -69,19 +69,12 @@ int mp_cell_open(mp_ref *held, enum mp_type type, const struct mp_cell *what) {
     rc = measure(what, &size, &data, &len);
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, type, len, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  rc = mp__obj_open(&t, type, len, held);
+  if (rc < 0)
     return rc;
-  }
   if (what->lock)
     mp__ref(&t, MP_REF_ID(what->lock));
-  c = mp__at(off); /* nobody else's yet */
-  c->obj.refs[0] = 1;
+  c = mp__at(MP_REF_ID(*held)); /* nobody else's yet */
   c->n = what->n;
   c->size = size;
   c->data = data;

@@ -128,6 +128,7 @@ void mp__child_tidy(void) {
 int mp__child_reap(struct mp__slot *s, int block) {
   int fd = noted(s);
   int status = 0;
+  uint32_t word;
   int code;
   int rc;
 
@@ -135,6 +136,12 @@ int mp__child_reap(struct mp__slot *s, int block) {
     return 1;
   if (mp__load32_acq(&s->pid) == 0)
     return 0; /* another thread is starting it */
+  word = mp__load32_acq(&s->exit);
+  if (word & MP__EXIT_FINAL) { /* waited for already, and not yet buried */
+    forget(s);
+    mp__proc_bury(s, mp__exit_code(word), 1);
+    return 1;
+  }
   rc = fd ? mp__sys_wait_fd(fd, block, &status)
           : mp__sys_wait((int)s->pid, block, &status);
   if (rc != 1 && rc != -ECHILD)

@@ -104,13 +104,14 @@ static struct row *my_row(const struct mp__fifo *f, int spare) {
   return found;
 }
 
-static int more_rows(struct mp__fifo *f) {
+static int more_rows(struct mp__fifo *f, int64_t deadline) {
   struct rows *block;
   struct mp__txn t;
   uint64_t off;
-  int rc;
+  int rc = mp__begin_by(&t, deadline);
 
-  mp__begin(&t);
+  if (rc < 0)
+    return rc;
   rc = mp__alloc(&t, sizeof *block, &off);
   if (rc < 0) {
     mp__abort(&t);
@@ -157,17 +158,20 @@ static void undo_claims(struct mp__fifo *f) {
     }
 }
 
-void mp__claim_lock(struct mp__fifo *f) {
-  if (mp__lock_take(&f->q.get_lock))
+int mp__claim_lock(struct mp__fifo *f, int64_t deadline) {
+  int rc = mp__lock_by(&f->q.get_lock, deadline);
+
+  if (rc > 0)
     undo_claims(f);
+  return rc < 0 ? rc : 0;
 }
 
-int mp__claim(struct mp__fifo *f) {
+int mp__claim(struct mp__fifo *f, int64_t deadline) {
   struct row *r = my_row(f, 1);
   int rc;
 
   while (!r) {
-    rc = more_rows(f);
+    rc = more_rows(f, deadline);
     if (rc < 0)
       return rc;
     r = my_row(f, 1);
@@ -200,14 +204,17 @@ static uint64_t unfinished(const struct mp__fifo *f) {
 }
 
 /* A row of the dead: its items count as finished.  Get lock held. */
-static void write_off(struct mp__fifo *f, struct row *r) {
+static int write_off(struct mp__fifo *f, struct row *r, int64_t deadline) {
   struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
 
-  mp__begin(&t);
+  if (rc < 0)
+    return rc;
   mp__set(&t, &f->lost, f->lost + held(r->word));
   mp__set(&t, &r->word, 0);
   mp__end(&t);
   MP_FAULT("claim.lost");
+  return 0;
 }
 
 /* Of that seat, 0: of any. */
@@ -220,11 +227,13 @@ static struct row *lost_row(const struct mp__fifo *f, uint64_t seat) {
   return NULL;
 }
 
-static void write_all_off(struct mp__fifo *f) {
+static int write_all_off(struct mp__fifo *f, int64_t deadline) {
   struct row *r;
+  int rc = 0;
 
-  while ((r = lost_row(f, 0)) != NULL)
-    write_off(f, r);
+  while (rc == 0 && (r = lost_row(f, 0)) != NULL)
+    rc = write_off(f, r, deadline);
+  return rc;
 }
 
 static void wake_joiners(struct mp__fifo *f) {
@@ -236,7 +245,7 @@ static void wake_joiners(struct mp__fifo *f) {
 
 /* Anybody's item: the caller has none.  Get lock held. */
 static int finish_any(struct mp__fifo *f) {
-  write_all_off(f);
+  (void)write_all_off(f, MP__SURELY);
   for
     EACH_ROW(f, r)
   if (change(r, -1, 0))
@@ -253,7 +262,9 @@ int mp_queue_done(mp_ref queue) {
   int rc = 0;
 
   if (!mine || !change(mine, -1, 0)) {
-    mp__claim_lock(f);
+    rc = mp__claim_lock(f, MP_FOREVER);
+    if (rc < 0)
+      return rc;
     rc = finish_any(f);
     mp__lock_drop(&f->q.get_lock);
   }
@@ -267,11 +278,11 @@ int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number) {
   struct mp__fifo *f = fifo_of(queue);
   struct row *r;
 
-  mp__claim_lock(f);
+  (void)mp__claim_lock(f, MP__SURELY);
   r = lost_row(f, MP_REF_ID(consumer));
   if (r) {
     *number = (uint32_t)r->word;
-    write_off(f, r);
+    (void)write_off(f, r, MP__SURELY);
     mp__store64_rel(&f->told, f->lost);
     mp__store64_rel(&f->excused, f->lost);
   }
@@ -283,18 +294,21 @@ int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number) {
 
 /* 1: all is finished; *lost: was something lost that no join has told of, or
  * since there were `before`? */
-static int is_finished(struct mp__fifo *f, uint64_t before, int *lost) {
-  int finished;
+static int is_finished(struct mp__fifo *f, uint64_t before, int *lost,
+                       int64_t deadline) {
+  int rc = mp__claim_lock(f, deadline);
 
-  mp__claim_lock(f);
-  write_all_off(f);
-  finished = unfinished(f) == 0;
-  if (finished) {
+  if (rc < 0)
+    return rc;
+  rc = write_all_off(f, deadline);
+  if (rc == 0)
+    rc = unfinished(f) == 0;
+  if (rc > 0) {
     *lost = f->lost != f->told || f->lost != before;
     mp__store64_rel(&f->told, f->lost);
   }
   mp__lock_drop(&f->q.get_lock);
-  return finished;
+  return rc;
 }
 
 int mp_queue_join(mp_ref queue, int64_t deadline) {
@@ -305,16 +319,18 @@ int mp_queue_join(mp_ref queue, int64_t deadline) {
   int lost = 0;
   int rc = 0;
 
-  while (!finished && rc == 0) {
+  while (finished == 0 && rc == 0) {
     uint32_t seq;
 
     mp__count_in(&f->join_sleepers);
     seq = mp__load32_seq(&f->join_seq);
-    finished = is_finished(f, before, &lost);
-    if (!finished)
+    finished = is_finished(f, before, &lost, deadline);
+    if (finished == 0)
       rc = mp__nap(&nap, &f->join_seq, seq, deadline);
     mp__count_out(&f->join_sleepers);
   }
+  if (finished < 0)
+    return finished;
   return finished ? lost : rc;
 }
 

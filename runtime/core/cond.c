@@ -50,21 +50,11 @@ static struct mp__mutex *mutex_of(const struct mp__cond *c) {
 int mp_cond_open(mp_ref *held, mp_ref mutex) {
   struct mp__cond *c;
   struct mp__txn t;
-  uint64_t off;
-  int rc;
+  int rc = mp__obj_open(&t, MP_TYPE_COND, sizeof *c, held);
 
-  *held = MP_REF_EMPTY;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, MP_TYPE_COND, sizeof *c, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  if (rc < 0)
     return rc;
-  }
-  c = mp__at(off);
-  c->obj.refs[0] = 1;
+  c = mp__at(MP_REF_ID(*held));
   c->mutex = MP_REF_ID(mutex);
   c->deaths = mp__load32_seq(&MP__HEAD->deaths);
   c->waiters.len = MP__ROSTER_FIRST;
@@ -151,29 +141,35 @@ static void bury(struct mp__cond *c) {
   }
 }
 
-static void enter(struct mp__cond *c) {
+static int enter(struct mp__cond *c, int64_t deadline) {
   uint32_t deaths = mp__load32_seq(&MP__HEAD->deaths);
+  int rc = mp__lock_by(&c->lock, deadline);
 
-  if (mp__lock_take(&c->lock) || c->deaths != deaths) {
+  if (rc < 0)
+    return rc;
+  if (rc || c->deaths != deaths) {
     bury(c);
     c->deaths = deaths;
   }
+  return 0;
 }
 
 static void look_for_dead(struct mp__cond *c) {
-  (void)mp__lock_take(&c->lock);
+  if (mp__lock_by(&c->lock, MP_NOW) < 0)
+    return; /* a stopped process has the lock: its own look, or the next */
   bury(c);
   mp__lock_drop(&c->lock);
 }
 
 /* Waiting */
 
-static int enlist(struct mp__cond *c, struct mp_waiter *w) {
+static int enlist(struct mp__cond *c, struct mp_waiter *w, int64_t deadline) {
   struct mp__row *row;
-  int rc;
+  int rc = enter(c, deadline);
 
-  enter(c);
-  rc = mp__row_take(&c->waiters, &row);
+  if (rc < 0)
+    return rc;
+  rc = mp__row_take(&c->waiters, &row, deadline);
   if (rc == 0) {
     c->order++;
     mp__store64_seq(&row->value, c->order << ORDER_SHIFT | WAITING);
@@ -263,9 +259,9 @@ int mp_cond_wait(mp_ref ref, struct mp_waiter *w, int64_t deadline) {
   if (w->stage == MP_WAITER_NEW) {
     if (!mp_mutex_mine(c->mutex))
       return -MP_ENOTHELD;
-    rc = enlist(c, w);
+    rc = enlist(c, w, deadline);
     if (rc < 0)
-      return rc;
+      return rc;        /* it has the mutex still */
     (void)let_go(c, w); /* it is ours, so that cannot fail */
     w->stage = MP_WAITER_ASLEEP;
   }
@@ -283,8 +279,9 @@ void mp_cond_leave(mp_ref ref, struct mp_waiter *w) {
   struct mp__cond *c = cond_of(ref);
   uint64_t value = 0;
 
-  if (w->row) {
-    enter(c);
+  if (w->row && enter(c, MP_NOW) < 0) {
+    mp__row_desert(mp__at(w->row));
+  } else if (w->row) {
     value = mp__swap64_seq(&((struct mp__row *)mp__at(w->row))->value, 0);
     if ((value & STATE) == GRANTED)
       (void)grant_oldest(c);
@@ -297,10 +294,13 @@ void mp_cond_leave(mp_ref ref, struct mp_waiter *w) {
 
 int mp_cond_notify(mp_ref ref, uint64_t n) {
   struct mp__cond *c = cond_of(ref);
+  int rc;
 
   if (!mp_mutex_mine(c->mutex))
     return -MP_ENOTHELD;
-  enter(c);
+  rc = enter(c, MP_FOREVER);
+  if (rc < 0)
+    return rc;
   if (n == MP_NOTIFY_ALL)
     grant_all(c);
   else

@@ -47,12 +47,15 @@ static void set_exit(struct mp__slot *s, uint32_t word) {
   mp__bell_ring(&s->obj.bell);
 }
 
-/* The process is over for its parent: out of the tree, and swept. */
+/* The process is over for its parent: out of the tree, and swept.  While a
+ * stopped process has the lock its code is known, and the rest is left to the
+ * parent's next look. */
 void mp__proc_bury(struct mp__slot *s, int code, int final) {
   struct mp__txn t;
 
   set_exit(s, exit_word(code, final ? MP__EXIT_FINAL : MP__EXIT_CLAIMED));
-  mp__begin(&t);
+  if (mp__begin_by(&t, MP_NOW) < 0)
+    return;
   mp__set(&t, &s->state, MP_ENDED);
   mp__set(&t, &s->flags, s->flags | MP__PROC_REAPED);
   mp__leave_parent(&t, s);

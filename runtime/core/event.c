@@ -92,9 +92,17 @@ void mp_event_rearm(mp_ref ref, int fd) {
     mp__bell_ring(bell);
 }
 
+/* Big lock held. */
+void mp__event_died(uint64_t name) {
+  struct event *e = event_of(name);
+
+  if (e->obj.bell.fd && mp__load64_seq(&e->word) & SET)
+    mp__bell_ring_again(&e->obj.bell);
+}
+
 /* Whoever polls the descriptor shall not see it readable any more. */
 static void quiet(mp_ref ref) {
-  int fd = mp__vault_get(event_of(ref)->obj.bell.fd);
+  int fd = mp__vault_get_by(event_of(ref)->obj.bell.fd, MP_NOW);
 
   if (fd >= 0)
     mp_event_rearm(ref, fd);
@@ -113,22 +121,14 @@ void mp_event_clear(mp_ref ref) {
 
 int mp_event_open(mp_ref *held) {
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, MP_TYPE_EVENT, sizeof(struct event), &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  rc = mp__obj_open(&t, MP_TYPE_EVENT, sizeof(struct event), held);
+  if (rc < 0)
     return rc;
-  }
-  event_of(*held)->obj.refs[0] = 1;
   mp__end(&t);
   return 0;
 }

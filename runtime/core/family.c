@@ -2,8 +2,8 @@
  *
  * A member is a process, or a thread started as one.  Its seat in the process
  * table says who it is; its life word says whether it lives (family.h).  The
- * word is on the thread's robust list, so the kernel writes it at the end of
- * the thread and wakes one sleeper (nap.c), who sweeps (sweep.c).
+ * word is on the thread's robust list (robust.c), so the kernel writes it at
+ * the end of the thread and wakes one sleeper (nap.c), who sweeps (sweep.c).
  */
 #include "mp.h"
 
@@ -12,8 +12,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-#define NODE_OFFSET (-32) /* the C library's futex word from its node */
 
 static struct mp__slot *process_me;
 static _Thread_local struct mp__slot *thread_me;
@@ -62,53 +60,6 @@ uint32_t mp_generation(void) {
 
 /* Life */
 
-void *mp__robust_head(void) {
-  int64_t *head = mp__sys_robust_list();
-
-  /* {next, offset, pending}; another C library's list is not ours to use */
-  return head && head[1] == NODE_OFFSET ? head : NULL;
-}
-
-void mp__robust_after_fork(void *head) {
-  uint64_t *h = head;
-
-  if (!h)
-    return;
-  h[-1] = (uint64_t)(uintptr_t)h;
-  h[0] = (uint64_t)(uintptr_t)h;
-  h[2] = 0;
-  mp__sys_set_robust_list(h);
-}
-
-/* From "not born" to the thread's id; -ESRCH: it was given up meanwhile. */
-static int begin_life(struct mp__slot *s) {
-  uint32_t seen = 0;
-
-  while (
-      !mp__cas32_seq(&s->life.life, &seen, s->tid | (seen & MP__LIFE_WAITERS)))
-    if (seen & MP__LIFE_DIED)
-      return -ESRCH;
-  return 0;
-}
-
-static int life_link(struct mp__slot *s, uint64_t *head) {
-  uint64_t node = (uint64_t)(uintptr_t)&s->life.next;
-  uint64_t *next;
-
-  head[2] = node; /* pending: a death from here on is seen */
-  if (begin_life(s) < 0) {
-    head[2] = 0;
-    return -ESRCH;
-  }
-  next = (uint64_t *)(uintptr_t)(head[0] & ~(uint64_t)1);
-  s->life.prev = (uint64_t)(uintptr_t)(head - 1);
-  s->life.next = head[0];
-  next[-1] = (uint64_t)(uintptr_t)&s->life.prev;
-  head[0] = node;
-  head[2] = 0;
-  return 0;
-}
-
 /* Who the calling thread is; a forked child's parent has said so already. */
 void mp__name_self(struct mp__slot *s) {
   mp__store32_rlx(&s->tid, (uint32_t)mp__sys_gettid());
@@ -144,18 +95,7 @@ int mp__born(struct mp__slot *s, uint64_t *head) {
   rc = complete_seat(s, flags);
   if (rc < 0)
     return rc;
-  return head ? life_link(s, head) : begin_life(s);
-}
-
-/* The thread goes on, or ends, without the seat. */
-void mp__unborn(struct mp__slot *s) {
-  uint64_t *next = (uint64_t *)(uintptr_t)(s->life.next & ~(uint64_t)1);
-  uint64_t *prev = (uint64_t *)(uintptr_t)(s->life.prev & ~(uint64_t)1);
-
-  if (s->flags & MP__PROC_BLIND || !next || !prev)
-    return;
-  next[-1] = s->life.prev;
-  prev[1] = s->life.next;
+  return mp__life_link(s, head);
 }
 
 /* Does the process behind the seat exist, by the kernel's word? */

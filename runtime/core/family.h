@@ -26,15 +26,21 @@
 #define MP__EXIT_FINAL 0x20000u
 #define MP__EXIT_LOST 255 /* the code when nobody could learn it */
 
-/* The robust-list node of the C library's layout: the futex word lies 32
- * bytes before `next`, the neighbour's pointers are reached through `prev`. */
+/* The node of the thread's robust list, in the layout of the C library's
+ * mutex: so far lies the futex word before `next`, and musl reads `kind`. */
 struct mp__life {
+#ifdef __GLIBC__
   uint32_t life;
-  uint32_t pad0;
+  uint32_t kind;
+#else
+  uint32_t kind; /* MP__LIFE_SHARED; the member */
+  uint32_t life;
+#endif
   uint64_t pad[2];
   uint64_t prev; /* addresses of the member itself, of use to it alone */
   uint64_t next;
 };
+#define MP__LIFE_SHARED 128 /* musl's mark of what other processes wait for */
 
 struct mp__slot {
   struct mp__obj obj;
@@ -113,10 +119,12 @@ int mp__slot_verify(struct mp__slot *s); /* asks the kernel too */
 void mp__name_self(struct mp__slot *s);
 /* head: the thread's robust list, or NULL */
 int mp__born(struct mp__slot *s,
-             uint64_t *head);           /* link the calling thread's life */
-void mp__unborn(struct mp__slot *s);    /* the thread ends */
+             uint64_t *head); /* link the calling thread's life */
+
+void *mp__robust_head(void);            /* robust.c; NULL: none for us */
 void mp__robust_after_fork(void *head); /* what the C library's fork does */
-void *mp__robust_head(void);
+int mp__life_link(struct mp__slot *s, uint64_t *head);
+void mp__life_unlink(struct mp__slot *s); /* the thread goes on without */
 
 /* In a transaction. */
 int mp__slot_new(struct mp__txn *t, struct mp__slot **out);
@@ -137,14 +145,26 @@ void mp__leave_parent(struct mp__txn *t, struct mp__slot *s);
 void mp__drop_word(struct mp__txn *t, uint64_t *word); /* a name to let go */
 
 /* Outside of any transaction. */
+/* Begin one, with an object in it and our hold, its only one; the caller ends
+ * it.  On failure there is none, and *held is empty. */
+int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held);
+/* The same in one that the caller has begun. */
+int mp__obj_fill(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held);
 void mp__leave_pipes(void);
-void mp__collect(void); /* take the garbage apart */
+void mp__collect(void);     /* take the garbage apart */
+void mp__close_late(void);  /* what could not be closed when it should */
+void mp__ledger_ring(void); /* the bells of all that the caller holds */
+/* The name in the caller's ledger behind entry *at, 0: none; big lock held. */
+uint64_t mp__ledger_next(uint64_t *at);
 
 /* sweep.c */
 int mp__scan(void);           /* sweep what has died; the number of them */
 int mp__scan_at(int64_t now); /* and now and then ask the kernel of each */
 void mp__sweep(struct mp__slot *s);
 void mp__tell_end(struct mp__slot *s);
+void mp__tell_deaths(void); /* those who sleep shall look, as after a death */
 /* An object lost its last holder of that end; the big lock is held. */
 void mp__gone(uint64_t name);
 
@@ -175,9 +195,8 @@ struct mp__fd {
   uint64_t label; /* the owner of the descriptor; 0 for a bell */
 };
 int mp__vault_open(void);
-int mp__vault_put(int fd, uint64_t label,
-                  mp_ref *held);   /* fd stays the caller's */
-int mp__vault_get(uint64_t name);  /* a new descriptor */
+int mp__vault_get(uint64_t name); /* a new descriptor */
+int mp__vault_get_by(uint64_t name, int64_t deadline);
 int mp__vault_peek(uint64_t name); /* the same; the big lock is held */
 /* Put fd, unless *word names one already; it then counts as a holder. */
 int mp__vault_keep(uint64_t *word, int fd, uint64_t label);
@@ -188,6 +207,7 @@ void mp__vault_replay(void);
 /* bell.c */
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
+void mp__bell_late(void); /* what could not be rung when it should have been */
 void mp__bell_ring_held(struct mp__bell *b);     /* the big lock is held */
 void mp__bell_ring_again(struct mp__bell *b);    /* the same */
 void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
@@ -199,7 +219,8 @@ struct mp__parcel {
   uint64_t len;   /* of the bytes behind the refs */
   uint64_t refs[];
 };
-int mp__parcel_new(const struct mp_out *out, mp_ref *held);
+/* By the deadline for the lock: -MP_ETIMEOUT, -EINTR. */
+int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline);
 void mp__parcel_view(mp_ref held, struct mp_msg *m);
 void mp__parcel_check(const struct mp__parcel *p); /* or it is damaged */
 size_t mp__out_len(const struct mp_out *out);
@@ -238,6 +259,9 @@ int mp__exit_code(uint32_t word); /* of an exit word that is not 0 */
 /* sem.c: taken apart; one that died may have had permits in its hands */
 int mp__sem_step(struct mp__txn *t, uint64_t off);
 void mp__sem_died(uint64_t name);
+
+/* event.c: one that held it has died, perhaps before it rang */
+void mp__event_died(uint64_t name);
 
 /* cond.c */
 int mp__cond_step(struct mp__txn *t, uint64_t off);

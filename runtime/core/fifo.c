@@ -20,25 +20,21 @@ static struct mp__fifo *fifo_of(mp_ref queue) {
 int mp_queue_open(mp_ref *held, enum mp_type type, uint32_t max_items) {
   struct mp__fifo *f;
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, type, sizeof *f, &off);
-  if (rc == 0)
-    rc = mp__queue_init(&t, &((struct mp__fifo *)mp__at(off))->q, 0);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
+  rc = mp__obj_open(&t, type, sizeof *f, held);
+  if (rc < 0)
+    return rc;
+  f = fifo_of(*held);
+  rc = mp__queue_init(&t, &f->q, 0);
   if (rc < 0) {
     mp__abort(&t);
     *held = MP_REF_EMPTY;
     return rc;
   }
-  f = mp__at(off);
-  f->obj.refs[0] = 1;
   f->q.max_items = max_items;
   mp__end(&t);
   return 0;
@@ -54,9 +50,11 @@ int mp_queue_put(mp_ref queue, const struct mp_out *out, int64_t deadline,
   for (;;) {
     if (mp__load32_rlx(&q->closed))
       return -MP_ECLOSED;
-    rc = mp__queue_put(q, out, &full);
+    rc = mp__queue_put(q, out, &full, deadline);
     if (rc == 0 && number)
       *number = full.number;
+    if (rc == -MP_ETIMEOUT) /* a stopped process has the lock */
+      return -MP_EFULL;
     if (rc != -MP_EFULL)
       return rc;
     rc = mp__queue_wait_room(q, &full, &nap, deadline);
@@ -85,16 +83,19 @@ static int wait_for_item(struct mp__queue *q, struct mp__nap *nap,
 }
 
 /* As mp__queue_get, and the item is on the taker's account until it is done. */
-static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch) {
-  int rc = -MP_EEMPTY;
+static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch,
+                       int64_t deadline) {
+  int rc;
 
   *m = MP_MSG_EMPTY;
-  mp__claim_lock(f);
-  mp__queue_pass(&f->q);
-  if (!mp__queue_empty(&f->q))
-    rc = mp__claim(f);
+  rc = mp__claim_lock(f, deadline);
+  if (rc < 0)
+    return rc;
+  rc = mp__queue_pass(&f->q, deadline);
+  if (rc == 0)
+    rc = mp__queue_empty(&f->q) ? -MP_EEMPTY : mp__claim(f, deadline);
   if (rc == 0) {
-    rc = mp__queue_take(&f->q, m, scratch);
+    rc = mp__queue_take(&f->q, m, scratch, deadline);
     if (rc < 0)
       mp__unclaim(f);
   }
@@ -130,8 +131,10 @@ static int get(mp_ref queue, struct mp_msg *m, void *scratch, int64_t deadline,
 
   for (;;) {
     closed = mp__load32_seq(&f->q.closed); /* nothing comes after that */
-    rc = joinable ? get_claimed(f, m, scratch)
-                  : mp__queue_get(&f->q, m, scratch);
+    rc = joinable ? get_claimed(f, m, scratch, deadline)
+                  : mp__queue_get(&f->q, m, scratch, deadline);
+    if (rc == -MP_ETIMEOUT) /* a stopped process has the lock */
+      return -MP_EEMPTY;
     if (rc != -MP_EEMPTY)
       return rc;
     if (closed)

@@ -17,10 +17,11 @@ struct mp__fifo {
 };
 
 /* Take the get lock of a joinable queue, and put right what a dead holder of
- * it left. */
-void mp__claim_lock(struct mp__fifo *f);
-/* With that lock: the next item is going to be the caller's; 0, -ENOMEM. */
-int mp__claim(struct mp__fifo *f);
+ * it left; 0, or what mp__lock_by says. */
+int mp__claim_lock(struct mp__fifo *f, int64_t deadline);
+/* With that lock: the next item is going to be the caller's; 0, -ENOMEM, and
+ * by the deadline -MP_ETIMEOUT, -EINTR. */
+int mp__claim(struct mp__fifo *f, int64_t deadline);
 void mp__unclaim(struct mp__fifo *f); /* it could not be taken */
 int mp__claims_step(struct mp__txn *t, struct mp__fifo *f);
 

@@ -5,7 +5,9 @@
  * here prints, exits, installs a signal handler or reads errno back.
  *
  * Time: `deadline` is an absolute CLOCK_MONOTONIC time in nanoseconds;
- * MP_FOREVER waits for ever, MP_NOW (or anything past) does not wait.
+ * MP_FOREVER waits for ever, MP_NOW (or anything past) does not wait.  A call
+ * with a deadline comes back by it also while another process is stopped with
+ * a lock of the core's in its hand; by a few milliseconds more.
  * Blocking calls return -EINTR when a signal arrived, or may have arrived (now
  * and then without one); call again with the same deadline to go on.
  */
@@ -303,7 +305,7 @@ void mp_queue_rearm(mp_ref queue, int fd);
  * that ends before that has lost it, and it counts as finished. */
 
 /* One item more is finished: one of the caller's; if it has none, any.
- * -MP_EDONE when nobody has one. */
+ * -MP_EDONE when nobody has one; -EINTR as of mp_sem_release. */
 int mp_queue_done(mp_ref queue);
 /* 0 when nothing is unfinished; 1 when it is so because items were lost (told
  * by one join, and by all that waited then); -MP_ETIMEOUT, -EINTR. */
@@ -567,6 +569,9 @@ int mp_mutex_acquire(mp_ref ref, int64_t deadline);
 int mp_mutex_release(mp_ref ref);
 /* 1 when somebody who lives holds it */
 int mp_mutex_locked(mp_ref ref);
+/* The next of those that the caller holds, and has a handle of (or of a
+ * condition over it); *at: 0 at first.  MP_REF_EMPTY: no more. */
+mp_ref mp_mutex_left(uint64_t *at);
 /* 1 when the calling thread does */
 int mp_mutex_mine(mp_ref ref);
 /* 1 and the holder's name (as of now: it may change at once), or 0 */
@@ -584,7 +589,8 @@ enum { MP_SEM_BOUNDED = 1, MP_SEM_SIGNALLING = 2 };
 int mp_sem_open(mp_ref *held, uint32_t value, unsigned flags);
 /* 0, -MP_ETIMEOUT, -EINTR, -ENOMEM */
 int mp_sem_acquire(mp_ref ref, int64_t deadline);
-/* 0, -MP_ETOOMANY: above the initial value of a bounded one, or MP_SEM_MAX */
+/* 0, -MP_ETOOMANY: above the initial value of a bounded one, or MP_SEM_MAX;
+ * -EINTR: nothing is done, as a stopped process has the semaphore's lock */
 int mp_sem_release(mp_ref ref);
 /* permits left just now */
 uint32_t mp_sem_value(mp_ref ref);
@@ -619,7 +625,8 @@ mp_ref mp_cond_mutex(mp_ref ref); /* its name */
  * only gets the lock back. */
 int mp_cond_wait(mp_ref ref, struct mp_waiter *w, int64_t deadline);
 void mp_cond_leave(mp_ref ref, struct mp_waiter *w);
-/* Those that have waited longest, n at most; -MP_ENOTHELD */
+/* Those that have waited longest, n at most; -MP_ENOTHELD; -EINTR as of
+ * mp_sem_release */
 int mp_cond_notify(mp_ref ref, uint64_t n);
 
 /* barrier.c -- owns barriers: parties that wait for each other

@@ -154,6 +154,44 @@ int mp_mutex_mine(mp_ref ref) {
   return mp__owner(&mine) == 0 && (seen & ~SLEEPERS) == mine;
 }
 
+/* The lock that a name in the ledger stands for, if the caller holds it. */
+static uint64_t held_by_me(uint64_t name) {
+  enum mp_type type = mp_ref_type(name);
+
+  if (type == MP_TYPE_COND)
+    name = mp_cond_mutex(name);
+  else if (type != MP_TYPE_LOCK && type != MP_TYPE_RLOCK)
+    return 0;
+  return mp_mutex_mine(name) ? name : 0;
+}
+
+/* Is it there before entry `at`, too? */
+static int was_named(uint64_t lock, uint64_t at) {
+  uint64_t i = 0;
+  uint64_t name;
+
+  while ((name = mp__ledger_next(&i)) && i < at)
+    if (held_by_me(name) == lock)
+      return 1;
+  return 0;
+}
+
+mp_ref mp_mutex_left(uint64_t *at) {
+  struct mp__txn t;
+  uint64_t lock = 0;
+  uint64_t name;
+
+  if (mp__owner_word == 0 || mp__begin_by(&t, MP_NOW) < 0)
+    return MP_REF_EMPTY; /* this thread has never had one */
+  while (!lock && (name = mp__ledger_next(at))) {
+    lock = held_by_me(name);
+    if (lock && was_named(lock, *at))
+      lock = 0;
+  }
+  mp__abort(&t);
+  return lock;
+}
+
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
   uint64_t seen = mp__load64_acq(&mutex_of(ref)->word);
 
@@ -167,24 +205,16 @@ int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
 int mp_mutex_open(mp_ref *held, int recursive) {
   struct mp__mutex *m;
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, recursive ? MP_TYPE_RLOCK : MP_TYPE_LOCK, sizeof *m,
-                   &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  rc = mp__obj_open(&t, recursive ? MP_TYPE_RLOCK : MP_TYPE_LOCK, sizeof *m,
+                    held);
+  if (rc < 0)
     return rc;
-  }
-  m = mp__at(off);
-  m->obj.refs[0] = 1;
+  m = mp__at(MP_REF_ID(*held));
   m->recursive = recursive != 0;
   mp__end(&t);
   return 0;

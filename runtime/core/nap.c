@@ -120,6 +120,7 @@ int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
     rc = mp__futex_wait(word, val, until);
   } else {
     follow_parent();
+    mp__close_late();
     if (mp__scan_at(now))
       return 0;
     until = earlier(deadline, now + nap_ns());

@@ -33,36 +33,45 @@ void mp__out_copy(void *to, const struct mp_out *out) {
   }
 }
 
-int mp__parcel_new(const struct mp_out *out, mp_ref *held) {
+/* The parcel keeps one more of the objects alive. */
+static int add_ref(struct mp__parcel *p, uint64_t name, int64_t deadline) {
+  struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
+
+  if (rc < 0)
+    return rc;
+  p->refs[p->nrefs] = name;
+  mp__ref(&t, name);
+  mp__set(&t, &p->nrefs, p->nrefs + 1);
+  mp__end(&t);
+  MP_FAULT("parcel.ref");
+  return 0;
+}
+
+int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline) {
   uint64_t len = mp__out_len(out);
   uint64_t head = sizeof(struct mp__parcel) + out->nrefs * sizeof(uint64_t);
   struct mp__parcel *p;
   struct mp__txn t;
-  uint64_t off;
   unsigned i;
-  int rc;
+  int rc = mp__begin_by(&t, deadline);
 
-  mp__begin(&t);
-  rc = mp__obj_new(&t, MP_TYPE_PARCEL, head + len, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  *held = MP_REF_EMPTY;
+  if (rc < 0)
     return rc;
-  }
-  p = mp__at(off);
-  p->obj.refs[0] = 1;
+  rc = mp__obj_fill(&t, MP_TYPE_PARCEL, head + len, held);
+  if (rc < 0)
+    return rc;
+  p = mp__at(MP_REF_ID(*held));
   p->nrefs = 0;
   p->len = len;
   mp__end(&t);
   for (i = 0; i < out->nrefs; i++) {
-    mp__begin(&t);
-    p->refs[i] = MP_REF_ID(out->refs[i]);
-    mp__ref(&t, p->refs[i]);
-    mp__set(&t, &p->nrefs, i + 1);
-    mp__end(&t);
-    MP_FAULT("parcel.ref");
+    rc = add_ref(p, MP_REF_ID(out->refs[i]), deadline);
+    if (rc < 0) {
+      mp_ref_close(held);
+      return rc;
+    }
   }
   mp__out_copy(p->refs + out->nrefs, out);
   MP_FAULT("parcel.copied");

@@ -85,7 +85,7 @@ int mp_pipe_send(mp_ref end, const struct mp_out *out, int64_t deadline) {
   for (;;) {
     if (peer_gone(p, e))
       return -MP_ECLOSED;
-    rc = mp__queue_put(&p->q[e], out, &full);
+    rc = mp__queue_put(&p->q[e], out, &full, deadline);
     if (rc != -MP_EFULL)
       return rc;
     rc = mp__queue_wait_room(&p->q[e], &full, &nap, deadline);
@@ -121,7 +121,7 @@ int mp_pipe_recv(mp_ref end, struct mp_msg *m, void *scratch,
 
   for (;;) {
     gone = peer_gone(p, e); /* before the look: what it sent came first */
-    rc = mp__queue_get(&p->q[!e], m, scratch);
+    rc = mp__queue_get(&p->q[!e], m, scratch, deadline);
     if (rc != -MP_EEMPTY)
       return rc;
     if (gone)

@@ -11,15 +11,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#define IDENT_KEPT 28 /* bytes of the parent's; a deep one is cut */
+
 static struct mp__slot *slot_of(mp_ref p) {
   return mp__at(MP_REF_ID(p));
 }
 
 /* The record */
 
+/* Not by printf, which works so far down the stack that after each fork a page
+ * more has to be copied. */
 static void next_ident(struct mp__slot *me, struct mp__slot *s) {
-  (void)snprintf(s->ident, sizeof s->ident, "%.28s%s%u", me->ident,
-                 me->ident[0] ? ":" : "", ++me->nchild);
+  char digits[12];
+  char *first = digits + sizeof digits - 1;
+  uint32_t n = ++me->nchild;
+  size_t len = strnlen(me->ident, IDENT_KEPT);
+
+  *first = '\0';
+  do
+    *--first = (char)('0' + n % 10);
+  while ((n /= 10) > 0);
+  memcpy(s->ident, me->ident, len);
+  if (len > 0)
+    s->ident[len++] = ':';
+  memcpy(s->ident + len, first, strlen(first) + 1);
 }
 
 int mp_proc_open(mp_ref *held, const char *name, unsigned flags) {
@@ -45,7 +60,7 @@ int mp_proc_open(mp_ref *held, const char *name, unsigned flags) {
   if (name)
     (void)snprintf(s->name, sizeof s->name, "%s", name);
   else
-    (void)snprintf(s->name, sizeof s->name, "Process-%s", s->ident);
+    (void)stpcpy(stpcpy(s->name, "Process-"), s->ident);
   s->parent_name = MP__SLOT_REF(me);
   mp__set(&t, &s->flags, flags & (MP_PROC_DAEMON | MP_PROC_QUIET));
   mp__set(&t, &s->obj.refs[0], 1);
@@ -137,7 +152,7 @@ int mp_proc_pid(mp_ref p) {
 static int keep_parcel(uint64_t *word, const struct mp_out *out) {
   struct mp__txn t;
   mp_ref parcel;
-  int rc = mp__parcel_new(out, &parcel);
+  int rc = mp__parcel_new(out, &parcel, MP__SURELY);
 
   if (rc < 0)
     return rc;

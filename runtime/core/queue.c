@@ -169,11 +169,13 @@ static int next_segment(struct mp__queue *q, uint64_t need,
   uint64_t first = mp__load64_seq(&q->get_seg);
   struct mp__txn t;
   uint64_t seg;
-  int rc = 0;
+  int rc;
 
   if (q->two_segs && first != q->put_seg)
     return full_on(full, &q->get_seg, first);
-  mp__begin(&t);
+  rc = mp__begin_by(&t, full->deadline);
+  if (rc < 0)
+    return rc;
   seg = mp__peek(&t, &q->spare);
   if (seg)
     mp__set(&t, &q->spare, 0);
@@ -229,9 +231,10 @@ static int reserve(struct mp__queue *q, uint64_t len, struct mp__record **r,
 static int put_short(struct mp__queue *q, const struct mp_out *out, size_t len,
                      struct mp__full *full) {
   struct mp__record *r;
-  int rc;
+  int rc = mp__lock_by(&q->put_lock, full->deadline);
 
-  (void)mp__lock_take(&q->put_lock);
+  if (rc < 0)
+    return rc;
   rc = reserve(q, len, &r, full);
   if (rc == 0) {
     r->len = (uint32_t)len;
@@ -261,19 +264,21 @@ static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
                       struct mp__full *full) {
   struct mp__txn t;
   struct mp__record *r;
-  int rc;
+  int rc = mp__lock_by(&q->put_lock, full->deadline);
 
-  (void)mp__lock_take(&q->put_lock);
+  if (rc < 0)
+    return rc;
   rc = long_fits(q, len, full);
   if (rc == 0)
     rc = reserve(q, sizeof(uint64_t), &r, full);
+  if (rc == 0)
+    rc = mp__begin_by(&t, full->deadline);
   if (rc == 0) {
     uint64_t name = MP_REF_ID(parcel);
 
     r->len = sizeof name;
     r->kind = MP__PARCEL;
     memcpy(r + 1, &name, sizeof name);
-    mp__begin(&t);
     mp__pass(&t, mp__me(), parcel);
     mp__set(&t, &q->long_put, q->long_put + len);
     mp__set(&t, &q->put, mp__past(q->put, r));
@@ -286,11 +291,12 @@ static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
 }
 
 int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
-                  struct mp__full *full) {
+                  struct mp__full *full, int64_t deadline) {
   size_t len = mp__out_len(out);
   mp_ref parcel;
   int rc;
 
+  full->deadline = deadline;
   if (len <= MP_INLINE_MAX && out->nrefs == 0) {
     rc = put_short(q, out, len, full);
   } else {
@@ -300,7 +306,7 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
     if (rc == 0)
       rc = one_more(q, full);
     if (rc == 0)
-      rc = mp__parcel_new(out, &parcel);
+      rc = mp__parcel_new(out, &parcel, deadline);
     if (rc < 0)
       return rc;
     rc = put_parcel(q, parcel, len, full);
@@ -321,11 +327,13 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
 
 /* The first segment is used up: go on in the next, keep this one as the spare
  * or free it.  Get lock held. */
-static void leave_segment(struct mp__queue *q) {
+static int leave_segment(struct mp__queue *q, int64_t deadline) {
   struct mp__segment *s = mp__at(q->get_seg);
   struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
 
-  mp__begin(&t);
+  if (rc < 0)
+    return rc;
   mp__set(&t, &q->get, q->get >> 32 << 32);
   mp__set(&t, &q->get_seg, s->next);
   if (q->spare == 0 && s->len >= LAST_SEG / 2)
@@ -334,18 +342,20 @@ static void leave_segment(struct mp__queue *q) {
     mp__free(&t, q->get_seg);
   mp__end(&t);
   MP_FAULT("queue.get.segment");
+  return 0;
 }
 
 /* Take a parcel into our ledger. */
 static int get_parcel(struct mp__queue *q, struct mp__record *r,
-                      struct mp_msg *m) {
+                      struct mp_msg *m, int64_t deadline) {
   uint64_t name = mp__parcel_name(r);
   struct mp__parcel *p = mp__at(name);
   struct mp__txn t;
   mp_ref held;
-  int rc;
+  int rc = mp__begin_by(&t, deadline);
 
-  mp__begin(&t);
+  if (rc < 0)
+    return rc;
   rc = mp__hold(&t, mp__me(), name, &held);
   if (rc < 0) {
     mp__abort(&t);
@@ -358,28 +368,36 @@ static int get_parcel(struct mp__queue *q, struct mp__record *r,
   return 0;
 }
 
-struct mp__record *mp__queue_first(struct mp__queue *q, int *left) {
-  struct mp__record *r;
+int mp__queue_first(struct mp__queue *q, struct mp__record **r, int *left,
+                    int64_t deadline) {
   uint64_t steps = 0;
-
-  *left = 0;
-  while ((r = mp__record_at(q->get_seg, mp__units(q->get)))->kind == MP__NEXT) {
-    mp__turn(&steps);
-    leave_segment(q);
-    *left = 1;
-  }
-  return r;
-}
-
-int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch) {
-  int left;
-  struct mp__record *r = mp__queue_first(q, &left);
   int rc;
 
-  if (r->kind == MP__PARCEL) {
-    rc = get_parcel(q, r, m);
-    return rc < 0 ? rc : INT32_MAX;
+  *left = 0;
+  while ((*r = mp__record_at(q->get_seg, mp__units(q->get)))->kind ==
+         MP__NEXT) {
+    mp__turn(&steps);
+    rc = leave_segment(q, deadline);
+    if (rc < 0)
+      return rc;
+    *left = 1;
   }
+  return 0;
+}
+
+int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch,
+                   int64_t deadline) {
+  struct mp__record *r;
+  int left;
+  int rc = mp__queue_first(q, &r, &left, deadline);
+
+  if (rc == 0 && r->kind == MP__PARCEL) {
+    rc = get_parcel(q, r, m, deadline);
+    if (rc == 0)
+      return INT32_MAX;
+  }
+  if (rc < 0)
+    return rc;
   if (r->len > MP_INLINE_MAX)
     return -MP_EDAMAGED; /* somebody wrote where nobody should */
   memcpy(scratch, r + 1, r->len);
@@ -402,14 +420,18 @@ void mp__queue_took(struct mp__queue *q, int n) {
     call(&q->item_sleepers, &q->item_called, &q->item_seq);
 }
 
-int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch) {
-  int rc = -MP_EEMPTY;
+int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch,
+                  int64_t deadline) {
+  int rc;
 
   *m = MP_MSG_EMPTY;
-  (void)mp__lock_take(&q->get_lock);
-  mp__queue_pass(q);
-  if (!mp__queue_empty(q))
-    rc = mp__queue_take(q, m, scratch);
+  rc = mp__lock_by(&q->get_lock, deadline);
+  if (rc < 0)
+    return rc;
+  rc = mp__queue_pass(q, deadline);
+  if (rc == 0)
+    rc = mp__queue_empty(q) ? -MP_EEMPTY
+                            : mp__queue_take(q, m, scratch, deadline);
   mp__lock_drop(&q->get_lock);
   if (rc < 0)
     return rc;

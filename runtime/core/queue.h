@@ -58,21 +58,25 @@ int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags);
 struct mp__full {
   const uint64_t *word;
   uint64_t seen;
-  uint32_t number; /* success: of the message, counted from 1 */
+  int64_t deadline; /* for the locks alone */
+  uint32_t number;  /* success: of the message, counted from 1 */
 };
 
-/* 0, -MP_EFULL and *full, -MP_ECLOSED, -ENOMEM...; never waits for room. */
+/* 0, -MP_EFULL and *full, -MP_ECLOSED, -ENOMEM...; never waits for room.  By
+ * the deadline, as all that follow: -MP_ETIMEOUT, -EINTR of mp__lock_by. */
 int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
-                  struct mp__full *full);
+                  struct mp__full *full, int64_t deadline);
 /* Wait until there may be room; 0, -MP_ETIMEOUT, -EINTR. */
 int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,
                         struct mp__nap *nap, int64_t deadline);
 /* 0, -MP_EEMPTY */
-int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch);
+int mp__queue_get(struct mp__queue *q, struct mp_msg *m, void *scratch,
+                  int64_t deadline);
 /* The same in two parts.  With the get lock, and not empty: the number of
  * producers that can now go on, < 0; then without it: wake so many, and
  * another consumer if there is more to take. */
-int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch);
+int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch,
+                   int64_t deadline);
 void mp__queue_took(struct mp__queue *q, int n);
 /* Around a consumer's nap on item_seq, of which the first gives the value;
  * in between it looks once more. */
@@ -81,8 +85,8 @@ void mp__queue_awake(struct mp__queue *q);
 uint32_t mp__queue_len(const struct mp__queue *q);
 /* Nothing more comes in; everybody who waits looks again. */
 void mp__queue_shut(struct mp__queue *q);
-/* With the get lock, before a take: nothing void lies in front (recall.c). */
-void mp__queue_pass(struct mp__queue *q);
+/* With the get lock, before a take: 0 when nothing void lies in front. */
+int mp__queue_pass(struct mp__queue *q, int64_t deadline);
 /* There is room: n sleeping producers look again. */
 void mp__queue_roomy(struct mp__queue *q, int n);
 /* Give memory back, a step a transaction; 0 when nothing is left. */

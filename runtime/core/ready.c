@@ -104,7 +104,8 @@ static void find_peers(struct mp_ready *r, uint64_t name) {
   unsigned len = 0;
   uint64_t i;
 
-  mp__begin(&t); /* ledgers stand still */
+  if (mp__begin_by(&t, MP_NOW) < 0) /* with it, ledgers stand still */
+    return; /* a stopped process has it: nobody is watched until the next look */
   for (i = 1; i <= n && r->n + len < WATCHED; i++) {
     s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
     if (s != mp__me() && is_running(s) && s->method != MP_THREAD &&

@@ -53,7 +53,8 @@ unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
                        uint32_t *which, unsigned n) {
   struct mp__fifo *f = mp__at(MP_REF_ID(queue));
 
-  mp__claim_lock(f);
+  if (mp__claim_lock(f, MP_NOW) < 0)
+    return 0; /* a stopped process has the lock: nothing is taken back */
   n = void_some(&f->q, from, to, which, n);
   mp__lock_drop(&f->q.get_lock);
   return n;
@@ -67,44 +68,51 @@ int mp_queue_took(mp_ref queue, uint32_t number) {
 }
 
 /* Move past the void record in front. */
-static void pass_one(struct mp__queue *q, struct mp__record *r) {
+static int pass_one(struct mp__queue *q, struct mp__record *r,
+                    int64_t deadline) {
   uint64_t word = mp__past(q->get, r);
   struct mp__parcel *p;
   struct mp__txn t;
   uint64_t name;
+  int rc;
 
   if (!(r->kind & MP__PARCEL)) {
     mp__store64_seq(&q->get, word);
-    return;
+    return 0;
   }
   name = mp__parcel_name(r);
   p = mp__at(name);
-  mp__begin(&t);
+  rc = mp__begin_by(&t, deadline);
+  if (rc < 0)
+    return rc;
   mp__set(&t, &q->long_got, q->long_got + p->len);
   mp__set(&t, &q->get, word);
   mp__unref(&t, name);
   mp__end(&t);
   mp__collect();
+  return 0;
 }
 
-void mp__queue_pass(struct mp__queue *q) {
+int mp__queue_pass(struct mp__queue *q, int64_t deadline) {
   uint64_t get = q->get;
   struct mp__record *r;
   uint64_t steps = 0;
   int left;
+  int rc = 0;
 
   if (!q->voids)
-    return;
-  while (!mp__queue_empty(q)) {
+    return 0;
+  while (rc == 0 && !mp__queue_empty(q)) {
     mp__turn(&steps);
-    r = mp__queue_first(q, &left);
-    if (!(r->kind & MP__VOID))
+    rc = mp__queue_first(q, &r, &left, deadline);
+    if (rc < 0 || !(r->kind & MP__VOID))
       break;
-    pass_one(q, r);
+    rc = pass_one(q, r, deadline);
     MP_FAULT("queue.passed");
   }
   if (mp__queue_empty(q))
     mp__store32_rel(&q->voids, 0);
   if (q->get != get) /* there is room, and perhaps nothing to take */
     mp__queue_roomy(q, INT32_MAX);
+  return rc;
 }

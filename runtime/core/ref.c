@@ -73,6 +73,29 @@ int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
   return 0;
 }
 
+int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held) {
+  mp__begin(t);
+  return mp__obj_fill(t, type, len, held);
+}
+
+int mp__obj_fill(struct mp__txn *t, enum mp_type type, uint64_t len,
+                 mp_ref *held) {
+  uint64_t off;
+  int rc = mp__obj_new(t, type, len, &off);
+
+  *held = MP_REF_EMPTY;
+  if (rc == 0)
+    rc = mp__hold(t, mp__me(), off, held);
+  if (rc < 0) {
+    mp__abort(t);
+    *held = MP_REF_EMPTY;
+    return rc;
+  }
+  ((struct mp__obj *)mp__at(off))->refs[0] = 1;
+  return 0;
+}
+
 /* The ledger */
 
 static int is_pipe(uint64_t name) {
@@ -220,6 +243,16 @@ static uint64_t next_pipe(struct mp__slot *s, uint64_t i) {
   return 0;
 }
 
+uint64_t mp__ledger_next(uint64_t *at) {
+  struct mp__slot *me = mp__me();
+  const uint64_t *e = me->ledger ? mp__at(me->ledger) : NULL;
+
+  while (e && ++*at < me->ledger_len)
+    if (e[*at] && !(e[*at] & MP__ENTRY_FREE))
+      return e[*at];
+  return 0;
+}
+
 /* The caller is about to leave: those who wait at the other ends of its pipes
  * shall know it from itself, not only when somebody notices its end. */
 void mp__leave_pipes(void) {
@@ -284,16 +317,63 @@ uint64_t mp_ref_serial(mp_ref name) {
   return obj_of(MP_REF_ID(name))->type;
 }
 
-void mp_ref_close(mp_ref *held) {
+/* What this thread has closed while a stopped process had the big lock: still
+ * in the ledger, until a later look (mp__close_late).  The thread's end, or a
+ * fork, leaves them to the sweep of the seat they belong to. */
+#define LATE_MAX 128
+static _Thread_local struct {
+  struct mp__slot *me;
+  uint64_t serial; /* of that life of the seat */
+  unsigned n;
+  mp_ref ref[LATE_MAX];
+} late;
+
+static int let_one(mp_ref ref, int64_t deadline) {
   struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
+
+  if (rc < 0)
+    return rc;
+  mp__let(&t, mp__me(), ref);
+  mp__end(&t);
+  return 0;
+}
+
+/* In another member, or another life, they are not ours. */
+static void know_self(void) {
+  struct mp__slot *me = mp__me();
+
+  if (late.me == me && late.serial == me->obj.type)
+    return;
+  late.me = me;
+  late.serial = me->obj.type;
+  late.n = 0;
+}
+
+void mp__close_late(void) {
+  mp__bell_late();
+  if (late.n == 0)
+    return;
+  know_self();
+  while (late.n > 0 && let_one(late.ref[late.n - 1], MP_NOW) == 0)
+    late.n--;
+}
+
+void mp_ref_close(mp_ref *held) {
   mp_ref ref = *held;
 
   *held = MP_REF_EMPTY;
   if (!(ref >> MP_REF_BITS) || !mp__here.base)
     return;
-  mp__begin(&t);
-  mp__let(&t, mp__me(), ref);
-  mp__end(&t);
+  if (let_one(ref, MP_NOW) < 0) {
+    know_self();
+    if (late.n < LATE_MAX)
+      late.ref[late.n++] = ref;
+    else
+      (void)let_one(ref, MP__SURELY);
+    return;
+  }
+  mp__close_late();
   mp__collect();
 }
 
@@ -398,7 +478,9 @@ void mp__collect(void) {
 
   while (mp__load64_rlx(&MP__HEAD->garbage)) {
     mp__turn(&steps);
-    mp__begin(&t);
+    /* A stopped process has the lock: whoever collects next does this. */
+    if (mp__begin_by(&t, MP_NOW) < 0)
+      break;
     if (MP__HEAD->garbage == 0) {
       mp__abort(&t);
       break;

@@ -26,14 +26,16 @@ int mp__member_dead(uint64_t who) {
 }
 
 /* Another part behind the last one. */
-static int grow(struct mp__roster *last, struct mp__row **row) {
+static int grow(struct mp__roster *last, struct mp__row **row,
+                int64_t deadline) {
   uint64_t bytes = (2 * last->len + 1) * sizeof **row;
   struct mp__roster *part;
   struct mp__txn t;
   uint64_t off;
-  int rc;
+  int rc = mp__begin_by(&t, deadline);
 
-  mp__begin(&t);
+  if (rc < 0)
+    return rc;
   rc = mp__alloc(&t, offsetof(struct mp__roster, row) + bytes, &off);
   if (rc < 0) {
     mp__abort(&t);
@@ -51,14 +53,14 @@ static int grow(struct mp__roster *last, struct mp__row **row) {
   return 0;
 }
 
-int mp__row_take(struct mp__roster *r, struct mp__row **row) {
+int mp__row_take(struct mp__roster *r, struct mp__row **row, int64_t deadline) {
   struct mp__walk w = MP__WALK(r);
   int rc = 0;
 
   while ((*row = mp__walk(&w)) && mp__load64_rlx(&(*row)->value) != 0)
     ;
   if (!*row)
-    rc = grow(w.part, row);
+    rc = grow(w.part, row, deadline);
   if (rc == 0)
     (*row)->who = mp__member(); /* the row is nobody's yet */
   return rc;
@@ -72,6 +74,12 @@ struct mp__row *mp__row_find(struct mp__roster *r) {
   while ((row = mp__walk(&w)) && row->who != me)
     ;
   return row;
+}
+
+/* An earlier life of this seat is dead for ever. */
+void mp__row_desert(struct mp__row *row) {
+  mp__store64_seq(&row->who, mp__member() - ((uint64_t)1 << 16));
+  mp__tell_deaths();
 }
 
 int mp__roster_step(struct mp__txn *t, struct mp__roster *r) {

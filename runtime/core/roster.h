@@ -11,7 +11,8 @@
 #include "arena.h"
 
 struct mp__row {
-  uint64_t who;   /* see mp__member; the owner, while value is 0; lock */
+  uint64_t who;   /* see mp__member; who takes it, with the lock; the owner,
+                     when it deserts it */
   uint64_t value; /* 0: free; the object's users */
 };
 
@@ -30,10 +31,13 @@ struct mp__roster {
 uint64_t mp__member(void);
 int mp__member_dead(uint64_t who); /* a few loads */
 
-/* A free row, named the caller's; 0 or -ENOMEM.  The short lock is held. */
-int mp__row_take(struct mp__roster *r, struct mp__row **row);
+/* A free row, named the caller's; 0, -ENOMEM, or by the deadline -MP_ETIMEOUT,
+ * -EINTR.  The short lock is held. */
+int mp__row_take(struct mp__roster *r, struct mp__row **row, int64_t deadline);
 /* The row that the caller had last, free or not; NULL. */
 struct mp__row *mp__row_find(struct mp__roster *r);
+/* Without the lock, by its owner: the row is to be taken for a dead one's. */
+void mp__row_desert(struct mp__row *row);
 /* Give the parts back, one a transaction; 0 when none is left. */
 int mp__roster_step(struct mp__txn *t, struct mp__roster *r);
 

@@ -56,7 +56,9 @@ static inline uint64_t mp__parcel_name(const struct mp__record *r) {
 }
 
 /* The first record of the queue, which is not empty, moving `get` past marks;
- * get lock held.  *left: 1 if a segment was used up, and so room made. */
-struct mp__record *mp__queue_first(struct mp__queue *q, int *left);
+ * get lock held; 0, or by the deadline -MP_ETIMEOUT, -EINTR.  *left: 1 if a
+ * segment was used up, and so room made. */
+int mp__queue_first(struct mp__queue *q, struct mp__record **r, int *left,
+                    int64_t deadline);
 
 #endif

@@ -47,23 +47,15 @@ int mp_sem_open(mp_ref *held, uint32_t value, unsigned flags) {
   enum mp_type type = flags & MP_SEM_BOUNDED ? MP_TYPE_BOUNDED : MP_TYPE_SEM;
   struct mp__sem *s;
   struct mp__txn t;
-  uint64_t off;
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
   if (rc < 0)
     return rc;
-  mp__begin(&t);
-  rc = mp__obj_new(&t, type, sizeof *s, &off);
-  if (rc == 0)
-    rc = mp__hold(&t, mp__me(), off, held);
-  if (rc < 0) {
-    mp__abort(&t);
-    *held = MP_REF_EMPTY;
+  rc = mp__obj_open(&t, type, sizeof *s, held);
+  if (rc < 0)
     return rc;
-  }
-  s = mp__at(off);
-  s->obj.refs[0] = 1;
+  s = mp__at(MP_REF_ID(*held));
   s->value = value | (flags & MP_SEM_SIGNALLING ? SIGNALLING : 0);
   s->initial = value;
   s->limit = flags & MP_SEM_BOUNDED ? value : MP_SEM_MAX;
@@ -108,25 +100,29 @@ static int recount(struct mp__sem *s) {
   return value_of(s) > before;
 }
 
-/* Take the lock, with the value right as far as deaths have been noticed. */
-static inline int enter(struct mp__sem *s) {
+/* Take the lock, with the value right as far as deaths have been noticed; 1:
+ * it has become greater, < 0: no lock. */
+static inline int enter(struct mp__sem *s, int64_t deadline) {
   uint32_t deaths = mp__load32_seq(&MP__HEAD->deaths);
-  int more = 0;
+  int rc = mp__lock_by(&s->lock, deadline);
 
-  if ((mp__lock_take(&s->lock) || s->deaths != deaths) &&
-      !(value_of(s) & SIGNALLING)) {
-    more = recount(s);
+  if (rc < 0)
+    return rc;
+  if ((rc || s->deaths != deaths) && !(value_of(s) & SIGNALLING)) {
     s->deaths = deaths;
+    return recount(s);
   }
-  return more;
+  return 0;
 }
 
 /* 1: have one; 0: there is none; 2: look again, it is signalling */
-static int take_ledgered(struct mp__sem *s) {
-  int more = enter(s);
+static int take_ledgered(struct mp__sem *s, int64_t deadline) {
+  int more = enter(s, deadline);
   struct mp__row *row;
   int rc = 0;
 
+  if (more < 0)
+    return more;
   if (value_of(s) & SIGNALLING) {
     mp__lock_drop(&s->lock);
     return 2;
@@ -136,7 +132,7 @@ static int take_ledgered(struct mp__sem *s) {
   if (value_of(s) > 0) {
     row = mp__row_find(&s->holders);
     if (!row)
-      rc = mp__row_take(&s->holders, &row);
+      rc = mp__row_take(&s->holders, &row, deadline);
     if (rc == 0) {
       mp__store64_rlx(&row->value, row->value + 1); /* commits */
       MP_FAULT("sem.taken");
@@ -151,7 +147,7 @@ static int take_ledgered(struct mp__sem *s) {
   return rc;
 }
 
-static int take(struct mp__sem *s) {
+static int take(struct mp__sem *s, int64_t deadline) {
   uint64_t v = value_of(s);
   int rc = 2;
 
@@ -162,7 +158,7 @@ static int take(struct mp__sem *s) {
       if (mp__cas64_seq(&s->value, &v, v - 1))
         return 1;
     }
-    rc = take_ledgered(s);
+    rc = take_ledgered(s, deadline);
     v = value_of(s);
   } while (rc == 2);
   return rc;
@@ -190,7 +186,7 @@ int mp_sem_acquire(mp_ref ref, int64_t deadline) {
   struct mp__nap nap = {0};
   int rc;
 
-  while ((rc = take(s)) == 0) {
+  while ((rc = take(s, deadline)) == 0) {
     rc = wait_for_permit(s, &nap, deadline);
     if (rc < 0)
       break;
@@ -211,9 +207,12 @@ static int release_anothers(struct mp__sem *s) {
 /* 2: look again, it is signalling */
 static int release_ledgered(struct mp__sem *s, int *more) {
   struct mp__row *row;
-  int rc = 0;
+  int rc = enter(s, MP_FOREVER);
 
-  *more = enter(s);
+  *more = rc > 0;
+  if (rc < 0)
+    return rc;
+  rc = 0;
   row = mp__row_find(&s->holders);
   if (value_of(s) & SIGNALLING) {
     rc = 2;
@@ -255,7 +254,9 @@ uint32_t mp_sem_value(mp_ref ref) {
 
   if (value_of(s) & SIGNALLING)
     return (uint32_t)left(s);
-  more = enter(s);
+  more = enter(s, MP_NOW);
+  if (more < 0) /* a stopped process has the lock: what one can see */
+    return (uint32_t)left(s);
   if (!(value_of(s) & SIGNALLING))
     more |= recount(s);
   mp__lock_drop(&s->lock);

@@ -144,7 +144,7 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
   if (rc >= 0)
     rc = -EPIPE;
   mp__start_undo(s);
-  /* A C library that cannot be forked behind its back (musl): a fresh program
+  /* A C library that cannot be forked behind its back: a fresh program
    * is what the caller wants, too. */
   if (rc == -ENOSYS)
     return argv ? mp_proc_spawn(p, argv) : -ENOENT;
@@ -178,6 +178,7 @@ static int fork_one(const struct request *q, void **robust) {
     return -ESRCH;
   *robust = mp__robust_head();
   mp__hush(&hush, s);
+  mp__sys_null_ready();
   rc = mp__sys_clone(CLONE_PARENT, &s->pid);
   if (rc != 0)
     mp__unhush(&hush);

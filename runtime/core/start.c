@@ -160,6 +160,7 @@ int mp_proc_fork(mp_ref p) {
     return rc;
   mp__hush(&hush, s);
   mp__sys_flush(); /* or the child would write it once more */
+  mp__sys_null_ready();
   /* With other threads the C library must bring its own locks through. */
   rc = mp_single_threaded() ? mp__sys_clone(0, &s->pid) : -ENOSYS;
   if (rc == -ENOSYS || rc == -EPERM || rc == -EINVAL) {

@@ -56,9 +56,20 @@ static void holder_died(uint64_t name) {
   case MP_TYPE_BOUNDED:
     mp__sem_died(name);
     break;
+  case MP_TYPE_EVENT:
+    mp__event_died(name);
+    break;
   default:
     break;
   }
+}
+
+void mp__ledger_ring(void) {
+  uint64_t at = 0;
+  uint64_t name;
+
+  while ((name = mp__ledger_next(&at)))
+    holder_died(name);
 }
 
 /* Let go of the last entries of a ledger, as many as fit a transaction well;
@@ -124,11 +135,16 @@ static int to_sweep(struct mp__slot *s) {
          mp__load64_rlx(&s->state) >= MP_STARTING && mp__slot_dead(s);
 }
 
+void mp__tell_deaths(void) {
+  mp__add32_seq(&MP__HEAD->deaths, 1);
+  if (mp__load32_seq(&MP__HEAD->napping))
+    mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
+}
+
 /* A member is no more: whoever sleeps looks again. */
 void mp__tell_end(struct mp__slot *s) {
-  mp__add32_seq(&MP__HEAD->deaths, 1);
+  mp__tell_deaths();
   if (mp__load32_seq(&MP__HEAD->napping)) {
-    mp__futex_wake(&MP__HEAD->deaths, INT32_MAX);
     mp__futex_wake(&s->life.life, INT32_MAX); /* the kernel woke only one */
   }
 }
@@ -142,7 +158,9 @@ void mp__sweep(struct mp__slot *s) {
   while (more) {
     mp__turn(&steps);
     keep = -1;
-    mp__begin(&t);
+    /* A stopped process has the lock: the next look sweeps. */
+    if (mp__begin_by(&t, MP_NOW) < 0)
+      return;
     if (!to_sweep(s)) {
       mp__abort(&t);
       break;

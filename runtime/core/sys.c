@@ -4,6 +4,7 @@
  */
 #include "mp.h"
 
+#include "atomic.h"
 #include "bare.h"
 #include "sys.h"
 
@@ -23,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifndef MADV_WIPEONFORK
@@ -52,7 +54,8 @@ int64_t mp_deadline(double seconds) {
   return now + (int64_t)ceil(seconds * SECOND);
 }
 
-struct timespec *mp__sys_left(struct timespec *ts, int64_t deadline) {
+/* What is left until the deadline, as ppoll wants it; NULL for MP_FOREVER. */
+static struct timespec *left_of(struct timespec *ts, int64_t deadline) {
   int64_t left;
 
   if (deadline == MP_FOREVER)
@@ -92,12 +95,6 @@ int mp__sys_high(int fd) {
     high = -errno;
   mp__sys_close(fd);
   return high;
-}
-
-int mp__sys_dup(int fd) {
-  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-  return copy < 0 ? -errno : copy;
 }
 
 static int high_pair(int fd[2]) {
@@ -257,13 +254,54 @@ void mp__sys_exit(int code) {
     (void)mp__bare(SYS_exit_group, code, 0, 0, 0);
 }
 
-void mp__sys_null_stdin(void) {
-  long fd = mp__bare(SYS_openat, AT_FDCWD, (long)(uintptr_t) "/dev/null",
-                     O_RDONLY | O_CLOEXEC, 0);
+/* /dev/null, kept open from the first fork on, or -1: a child opens nothing
+ * then, and finds it for children of its own. */
+static uint32_t null_fd = (uint32_t)-1;
 
-  if (fd > 0) {
-    (void)mp__bare(SYS_dup3, fd, 0, 0, 0);
-    (void)mp__bare(SYS_close, fd, 0, 0, 0);
+/* Whoever closes descriptors that he did not open may have closed this. */
+static int is_null(int fd) {
+  struct stat st;
+
+  return fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) &&
+         st.st_rdev == makedev(1, 3);
+}
+
+static int open_null(void) {
+  int low = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int fd;
+
+  if (low < 0 || low > 2)
+    return low;
+  fd = fcntl(low, F_DUPFD_CLOEXEC, 3); /* the low ones are the host's */
+  close(low);
+  return fd;
+}
+
+void mp__sys_null_ready(void) {
+  uint32_t old = mp__load32_rlx(&null_fd);
+  int fd;
+
+  if (is_null((int)old))
+    return;
+  fd = open_null();
+  if (fd >= 0 && !mp__cas32_seq(&null_fd, &old, (uint32_t)fd))
+    close(fd); /* another thread has been faster */
+}
+
+void mp__sys_null_drop(void) {
+  int fd = (int)mp__load32_rlx(&null_fd);
+
+  if (is_null(fd))
+    close(fd);
+  mp__store32_rlx(&null_fd, (uint32_t)-1);
+}
+
+void mp__sys_null_stdin(void) {
+  int fd = (int)mp__load32_rlx(&null_fd);
+
+  if (fd < 0 || mp__bare(SYS_dup3, fd, 0, 0, 0) < 0) {
+    close(0);
+    (void)open("/dev/null", O_RDONLY);
   }
   if (read_ahead())
     __fpurge(stdin);
@@ -281,7 +319,7 @@ int mp__sys_poll(struct pollfd *list, unsigned n, int64_t deadline) {
     if (until > deadline)
       until = deadline;
   }
-  rc = ppoll(list, n, mp__sys_left(&ts, until), NULL);
+  rc = ppoll(list, n, left_of(&ts, until), NULL);
   if (rc < 0)
     return -errno;
   return rc == 0 && until < deadline ? -EINTR : rc;
@@ -350,8 +388,8 @@ void *mp__sys_fork_page(void) {
   return p;
 }
 
-int64_t *mp__sys_robust_list(void) {
-  int64_t *head = NULL;
+uint64_t *mp__sys_robust_list(void) {
+  uint64_t *head = NULL;
   size_t len = 0;
 
   if (syscall(SYS_get_robust_list, 0, &head, &len) < 0)

@@ -13,16 +13,9 @@
 struct mp_iov;
 struct pollfd;
 
-/* time */
-struct timespec;
-/* What is left until the deadline, as poll and friends want it; NULL for
- * MP_FOREVER. */
-struct timespec *mp__sys_left(struct timespec *ts, int64_t deadline);
-
 /* descriptors */
 void mp__sys_close(int fd); /* total; keeps errno */
 int mp__sys_high(int fd);   /* the same file under a number above 2 */
-int mp__sys_dup(int fd);
 int mp__sys_socketpair(int fd[2]);
 int mp__sys_seqpacket(int fd[2]);
 int mp__sys_eventfd(unsigned initial);
@@ -39,8 +32,11 @@ int mp__sys_fallocate(int fd, uint64_t off, uint64_t len);
 void mp__sys_punch(int fd, uint64_t off, uint64_t len);
 uint64_t mp__sys_inode(int fd); /* 0 when there is none */
 int mp__sys_inherit(int fd);    /* survives exec */
-void mp__sys_null_stdin(void);  /* and forget what stdio has read ahead */
-void mp__sys_flush(void);       /* what stdio has still to write */
+/* Before a fork: so that the child has /dev/null at hand. */
+void mp__sys_null_ready(void);
+void mp__sys_null_drop(void);
+void mp__sys_null_stdin(void); /* and forget what stdio has read ahead */
+void mp__sys_flush(void);      /* what stdio has still to write */
 /* >0 ready, 0 at the deadline, -EINTR, -errno */
 int mp__sys_poll1(int fd, short events, int64_t deadline);
 /* the same for n of them; who is ready says revents */
@@ -117,7 +113,7 @@ void *mp__sys_map_file(int fd, uint64_t size); /* shared; NULL */
 void *mp__sys_map(size_t bytes); /* private, zero; NULL */
 void mp__sys_unmap(void *p, size_t bytes);
 void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
-int64_t *mp__sys_robust_list(void);
+uint64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
 int mp__sys_random(void *to, size_t n);
 

@@ -195,15 +195,29 @@ int mp__sys_affinity(void) {
 #define PR_GET_TID_ADDRESS 40
 #endif
 
-/* The C library keeps the thread's id, and gives the kernel the address; a
- * child made behind its back must have it set anew. */
+/* The C library keeps the thread's id; a child made behind its back must have
+ * it set anew.  glibc's is where the kernel has been told to clear a word at
+ * the thread's end; musl's lies before errno, and the word is another,
+ * or none.  NULL: in neither place. */
+static int *thread_id(int *cleared) {
+  int *before_errno = &errno - 1;
+  int id = mp__sys_gettid();
+
+  if (cleared && *cleared == id)
+    return cleared;
+  return *before_errno == id ? before_errno : NULL;
+}
+
 int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   struct clone_args a;
-  int *tid = NULL;
+  int *cleared = NULL;
+  int *tid;
   long rc;
 
-  if (prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) < 0 || !tid ||
-      *tid != mp__sys_gettid())
+  if (prctl(PR_GET_TID_ADDRESS, &cleared, 0, 0, 0) < 0)
+    return -ENOSYS;
+  tid = thread_id(cleared);
+  if (!tid)
     return -ENOSYS;
   memset(&a, 0, sizeof a);
   a.flags =
@@ -211,12 +225,16 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   a.parent_tid = (uint64_t)(uintptr_t)pid;
   a.child_tid = (uint64_t)(uintptr_t)tid;
   rc = mp__bare(SYS_clone3, (long)(uintptr_t)&a, sizeof a, 0, 0);
-  if (rc != -ENOSYS) /* filters of containers know it not */
-    return (int)rc;
   /* The address of the id is the fourth argument or the fifth; the other is
    * that of a thread's memory, which is not asked for. */
-  rc = syscall(SYS_clone, (long)a.flags, 0L, pid, tid, tid);
-  return rc < 0 ? -errno : (int)rc;
+  if (rc == -ENOSYS) { /* filters of containers know it not */
+    rc = syscall(SYS_clone, (long)a.flags, 0L, pid, tid, tid);
+    if (rc < 0)
+      rc = -errno;
+  }
+  if (rc == 0 && tid != cleared)
+    (void)mp__bare(SYS_set_tid_address, (long)(uintptr_t)cleared, 0, 0, 0);
+  return (int)rc;
 }
 
 #ifndef P_PIDFD

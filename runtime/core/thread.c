@@ -71,7 +71,7 @@ static void announce(struct mp__slot *s, int code) {
 
   mp__set_me(NULL, 1); /* from here on we act for the process */
   (void)mp_ref_dup(MP__SLOT_REF(s), &guard);
-  mp__unborn(s);
+  mp__life_unlink(s);
   while (
       !mp__cas32_seq(&s->exit, &seen, MP__EXIT_FINAL | (uint32_t)(code + 256)))
     ;
@@ -108,6 +108,17 @@ static void *thread_main(void *arg) {
   return NULL;
 }
 
+#define STACK ((size_t)2 << 20) /* bytes: what C code of modules counts on */
+
+/* As the C library makes them, but musl's 128 KiB are not for Lua. */
+static void set_stack(pthread_attr_t *attr) {
+  size_t bytes = 0;
+
+  (void)pthread_attr_getstacksize(attr, &bytes);
+  if (bytes < STACK)
+    (void)pthread_attr_setstacksize(attr, STACK);
+}
+
 /* Threads of ours take no signals that are meant for the program. */
 static int create(struct work *w) {
   pthread_attr_t attr;
@@ -118,6 +129,7 @@ static int create(struct work *w) {
 
   (void)pthread_attr_init(&attr);
   (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  set_stack(&attr);
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_SETMASK, &all, &mask);
   rc = pthread_create(&id, &attr, thread_main, w);

@@ -160,7 +160,8 @@ static int send_entry(struct mp__txn *t, int fd) {
   return rc == -EAGAIN ? -ENFILE : rc;
 }
 
-int mp__vault_put(int fd, uint64_t label, mp_ref *held) {
+/* fd stays the caller's. */
+static int put(int fd, uint64_t label, mp_ref *held) {
   struct mp__head *h = MP__HEAD;
   struct mp__txn t;
   struct mp__fd *f;
@@ -209,7 +210,7 @@ fail:
 int mp__vault_keep(uint64_t *word, int fd, uint64_t label) {
   mp_ref made = MP_REF_EMPTY;
   struct mp__txn t;
-  int rc = mp__vault_put(fd, label, &made);
+  int rc = put(fd, label, &made);
 
   if (rc < 0)
     return rc;
@@ -236,10 +237,15 @@ int mp__vault_peek(uint64_t name) {
 }
 
 int mp__vault_get(uint64_t name) {
-  struct mp__txn t;
-  int rc;
+  return mp__vault_get_by(name, MP__SURELY);
+}
 
-  mp__begin(&t);
+int mp__vault_get_by(uint64_t name, int64_t deadline) {
+  struct mp__txn t;
+  int rc = mp__begin_by(&t, deadline);
+
+  if (rc < 0)
+    return rc;
   rc = mp__vault_peek(name);
   mp__abort(&t);
   return rc;
@@ -273,7 +279,8 @@ void mp__vault_tidy(void) {
   struct mp__txn t;
   uint64_t dead;
 
-  mp__begin(&t);
+  if (mp__begin_by(&t, MP_NOW) < 0)
+    return; /* the next one that tidies */
   if (usable() == 0) {
     drop_dead();
     dead = h->vault_tail - h->vault_head - h->vault_live;
@@ -287,7 +294,7 @@ int mp_fd_share(int fd, unsigned modes, mp_ref *held) {
   int rc = mp_enter();
 
   *held = MP_REF_EMPTY;
-  return rc < 0 ? rc : mp__vault_put(fd, modes, held);
+  return rc < 0 ? rc : put(fd, modes, held);
 }
 
 unsigned mp_fd_modes(mp_ref ref) {

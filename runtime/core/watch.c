@@ -9,7 +9,9 @@
 #include "family.h"
 
 int mp_watch(struct mp_poll *list, unsigned n, int64_t deadline) {
-  if (mp_entered())
+  if (mp_entered()) {
+    mp__close_late();
     (void)mp__scan();
+  }
   return mp_poll(list, n, deadline); /* -EINTR a few times a second */
 }

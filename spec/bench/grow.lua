@@ -1,7 +1,9 @@
 -- luamp grow.lua NAME X: one point of a curve of curves.lua.
 -- Prints one number.
 
+package.path = "spec/bench/?.lua;" .. package.path
 local mp = require "mp"
+local rates = require "rates"
 local now = require("mp.core").now
 
 local name, x = arg[1], math.tointeger(arg[2])
@@ -38,40 +40,18 @@ for _, method in ipairs(METHODS) do
   end
 end
 
---- Items a second from `p` producers to `c` consumers, released together.
-local function queue_rate(p, c, value, total)
-  total = math.max(1, total // (p * c)) * (p * c)
-  local queue, ready, gate = mp.Queue(), mp.SimpleQueue(), mp.SimpleQueue()
-  local ends, team = mp.SimpleQueue(), {}
-  local function produce()
-    ready:put(true)
-    gate:get() -- until it is closed
-    for _ = 1, total // p do queue:put(value) end
-  end
-  local function consume()
-    ready:put(true)
-    gate:get()
-    for _ = 1, total // c do queue:get() end
-    ends:put(now())
-  end
-  for i = 1, p + c do
-    team[i] = mp.Process(i <= p and produce or consume):start()
-    ready:get()
-  end
-  local begin, last = now(), 0
-  gate:close()
-  for _ = 1, c do last = math.max(last, (ends:get())) end
-  for _, member in ipairs(team) do member:join() end
-  return total / (last - begin)
-end
-
 function run.queue_size()
   local total = math.max(8, math.min(300000, 512 * MIB // x))
-  return queue_rate(1, 1, ("x"):rep(x), total) * x / MIB
+  return rates.queue(mp.Queue(), 1, 1, ("x"):rep(x), total) * x / MIB
 end
 
-function run.queue_many() return queue_rate(x, x, REC, 200000) end
-function run.queue_fan_in() return queue_rate(x, 1, REC, 200000) end
+function run.queue_many()
+  return rates.queue(mp.Queue(), x, x, REC, 200000)
+end
+
+function run.queue_fan_in()
+  return rates.queue(mp.Queue(), x, 1, REC, 200000)
+end
 
 --- A task that keeps a CPU for so many microseconds.
 local function busy(us)

@@ -4,6 +4,7 @@
 package.path = "spec/bench/?.lua;" .. package.path
 local mp = require "mp"
 local objects = require "objects"
+local rates = require "rates"
 local now = require("mp.core").now
 
 local name, scale = arg[1], tonumber(arg[2] or 1)
@@ -204,47 +205,20 @@ end
 
 -- queues ---------------------------------------------------------------------
 
---- Items a second from `p` producers to `c` consumers, released together.
-local function queue_rate(p, c, value, total, Queue)
-  total = math.max(1, count(total) // (p * c)) * (p * c)
-  local queue = (Queue or mp.Queue)()
-  local ready, gate = mp.SimpleQueue(), mp.SimpleQueue()
-  local ends, team = mp.SimpleQueue(), {}
-  local function produce()
-    ready:put(true)
-    gate:get() -- until it is closed
-    for _ = 1, total // p do queue:put(value) end
-  end
-  local function consume()
-    ready:put(true)
-    gate:get()
-    for _ = 1, total // c do queue:get() end
-    ends:put(now())
-  end
-  for i = 1, p + c do
-    team[i] = mp.Process(i <= p and produce or consume):start()
-    ready:get()
-  end
-  local begin, last = now(), 0
-  gate:close()
-  for _ = 1, c do last = math.max(last, (ends:get())) end
-  for _, member in ipairs(team) do member:join() end
-  return total / (last - begin)
-end
-
 for kind, Queue in pairs{queue = mp.Queue, simplequeue = mp.SimpleQueue} do
   workload[kind .. "_1p1c_int"] = function()
-    return queue_rate(1, 1, 1, 1000000, Queue)
+    return rates.queue(Queue(), 1, 1, 1, count(1000000))
   end
   for members, p in pairs{["1p1c"] = 1, ["2p2c"] = 2, ["4p1c"] = 4} do
     workload[kind .. "_" .. members .. "_rec"] = function()
-      return queue_rate(p, p == 2 and 2 or 1, REC, 600000, Queue)
+      return rates.queue(Queue(), p, p == 2 and 2 or 1, REC, count(600000))
     end
   end
 end
 
 function workload.queue_64k()
-  return queue_rate(1, 1, ("x"):rep(64 << 10), 20000) * (64 << 10) / MIB
+  local rate = rates.queue(mp.Queue(), 1, 1, ("x"):rep(64 << 10), count(20000))
+  return rate * (64 << 10) / MIB
 end
 
 function workload.queue_pingpong()

@@ -1,7 +1,6 @@
 /* auth_test.c -- the handshake: golden transcripts, every role, every cut. */
 #include "conn_help.h"
 #include "golden.h"
-#include "mac.h"
 
 #include <sys/ptrace.h>
 
@@ -45,16 +44,16 @@ static void play(const struct golden *g, int side) {
   close_stream(c);
 }
 
-TEST(transcript_of_a_modern_listener) {
+KEYED(transcript_of_a_modern_listener) {
   play(modern, 0);
 }
 
-TEST(transcript_of_a_modern_client) {
+KEYED(transcript_of_a_modern_client) {
   play(modern, 1);
 }
 
 /* The answers to a legacy challenge are Python's; our challenge is modern. */
-TEST(legacy_challenge_is_answered_as_python_does) {
+KEYED(legacy_challenge_is_answered_as_python_does) {
   unsigned char frame[128], want[128], got[128];
   struct mp_conn c[2];
   struct mp_auth a;
@@ -95,14 +94,14 @@ static int meet(unsigned lflags, unsigned cflags, const char *lkey,
   return rc[0] == 1 && rc[1] == 1;
 }
 
-TEST(two_with_the_same_key_meet) {
+KEYED(two_with_the_same_key_meet) {
   int rc[2];
 
   CHECK(meet(0, 0, "k", "k", rc));
   CHECK(meet(MP_AUTH_STRONG, MP_AUTH_STRONG, "k", "k", rc));
 }
 
-TEST(another_key_is_refused_on_both_sides) {
+KEYED(another_key_is_refused_on_both_sides) {
   int rc[2];
 
   CHECK(!meet(0, 0, "k", "K", rc));
@@ -127,7 +126,7 @@ static void strong(const char *hex, unsigned flags, const char *before) {
   close_stream(c);
 }
 
-TEST(md5_is_refused_on_demand) {
+KEYED(md5_is_refused_on_demand) {
   static const char named[] = "0000002e234348414c4c454e4745237b6d64357d"
                               "404142434445464748494a4b4c4d4e4f50515253"
                               "5455565758595a5b5c5d5e5f";
@@ -140,7 +139,7 @@ TEST(md5_is_refused_on_demand) {
 }
 
 /* Frames that are no step of a handshake, as the first one that comes. */
-TEST(nonsense_is_refused) {
+KEYED(nonsense_is_refused) {
   static const char *const all[] = {
       "00000000",
       "00000001ff",
@@ -176,7 +175,7 @@ TEST(nonsense_is_refused) {
 
 /* A listener answers nothing before its own challenge was answered; one that
  * is shown its own challenge does not help to answer it. */
-TEST(reflection_gets_no_answer) {
+KEYED(reflection_gets_no_answer) {
   unsigned char mine[256], got[256];
   struct mp_conn c[2];
   struct mp_auth a;
@@ -196,7 +195,7 @@ TEST(reflection_gets_no_answer) {
 
 /* A client with the key that asks what it was asked itself: an answer would
  * serve a third. */
-TEST(our_own_challenge_is_not_answered) {
+KEYED(our_own_challenge_is_not_answered) {
   struct mp_conn c[2];
   struct mp_auth l, a;
   int i, rc = 0;
@@ -215,7 +214,7 @@ TEST(our_own_challenge_is_not_answered) {
 }
 
 /* Pythons before 3.12 answer with the md5 of all that they were asked. */
-TEST(an_old_answer_will_do_unless_it_is_refused) {
+KEYED(an_old_answer_will_do_unless_it_is_refused) {
   unsigned char frame[4 + MP__MAC_MAX] = {0, 0, 0, 16}, got[128];
   struct mp_conn c[2];
   struct mp_auth l;
@@ -269,18 +268,18 @@ static void cut(int side, int garbage) {
   }
 }
 
-TEST(every_cut_is_an_error) {
+KEYED(every_cut_is_an_error) {
   cut(0, 0);
   cut(1, 0);
 }
 
-TEST(garbage_after_every_prefix_is_an_error) {
+KEYED(garbage_after_every_prefix_is_an_error) {
   cut(0, 1);
   cut(1, 1);
 }
 
 /* What follows the handshake at once is the program's. */
-TEST(nothing_is_read_past_the_last_frame) {
+KEYED(nothing_is_read_past_the_last_frame) {
   unsigned char bytes[512], buf[16];
   struct mp_conn c[2];
   struct mp_auth a;
@@ -297,7 +296,7 @@ TEST(nothing_is_read_past_the_last_frame) {
   close_stream(c);
 }
 
-TEST(run_gives_up_at_its_deadline) {
+KEYED(run_gives_up_at_its_deadline) {
   struct mp_conn c[2];
   struct mp_auth a;
   int64_t deadline = mp_deadline(0.05);

@@ -712,7 +712,7 @@ static inline int check_same(const char *when, const struct check_use *was) {
 /* The last member leaves, so that the next test founds a family of its own
  * and the descriptors are closed. */
 static inline void check_leave(void) {
-  mp__unborn(mp__me());
+  mp__life_unlink(mp__me());
   mp__arena_forget();
 }
 

@@ -240,10 +240,10 @@ static int die_in_get(void *arg) {
   char scratch[MP_INLINE_MAX];
   struct mp_msg m;
 
-  mp__claim_lock(f);
-  if (mp__claim(f) < 0)
+  (void)mp__claim_lock(f, MP_NOW);
+  if (mp__claim(f, MP_NOW) < 0)
     return 1;
-  if (arg && mp__queue_take(&f->q, &m, scratch) < 0)
+  if (arg && mp__queue_take(&f->q, &m, scratch, MP_NOW) < 0)
     return 1;
   (void)raise(SIGKILL);
   return 1;

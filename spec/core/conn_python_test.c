@@ -32,13 +32,9 @@ static pid_t start_python(int rd, int wr) {
   return pid;
 }
 
-static int have_python(void) {
-  int have = system("python3 -c 'import multiprocessing.connection' "
-                    "2>/dev/null") == 0;
-
-  if (!have)
-    printf("%s: skipped: there is no python3\n", test_name);
-  return have;
+static void need_python(void) {
+  if (system("python3 -c 'import multiprocessing.connection' 2>/dev/null") != 0)
+    test_skip("there is no python3");
 }
 
 static void reverse(unsigned char *p, size_t n) {
@@ -72,8 +68,7 @@ TEST_LIMIT(python_over_a_socket, 30) {
   struct mp_conn c[2];
   pid_t pid;
 
-  if (!have_python())
-    return;
+  need_python();
   open_stream(c, SOCKET);
   REQUIRE(fcntl(c[0].fd, F_SETFD, FD_CLOEXEC) == 0);
   pid = start_python(c[1].fd, c[1].fd);
@@ -89,8 +84,7 @@ TEST_LIMIT(python_over_pipes, 30) {
   struct mp_conn to[2], from[2];
   pid_t pid;
 
-  if (!have_python())
-    return;
+  need_python();
   open_stream(to, PIPE);
   open_stream(from, PIPE);
   REQUIRE(fcntl(to[0].fd, F_SETFD, FD_CLOEXEC) == 0);
@@ -147,10 +141,8 @@ static void stream_huge(unsigned kind) {
   struct mp_conn c[2];
   pid_t pid;
 
-  if (!getenv("MP_HUGE")) {
-    printf("%s: skipped: MP_HUGE is not set\n", test_name);
-    return;
-  }
+  if (!getenv("MP_HUGE"))
+    test_skip("MP_HUGE is not set");
   open_stream(c, kind);
   pid = test_fork();
   if (pid == 0) {

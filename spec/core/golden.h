@@ -4,9 +4,27 @@
 #ifndef GOLDEN_H
 #define GOLDEN_H
 
+#include "mac.h"
 #include "test.h"
 
 #define KEY "secret", 6
+
+/* A test of what keys are for.  Debian's libcrypto is one of glibc's. */
+#define KEYED(name) KEYED_LIMIT(name, TEST_SECONDS)
+#define KEYED_LIMIT(name, limit)                                               \
+  static void keyed_##name(void);                                              \
+  TEST_LIMIT(name, limit) {                                                    \
+    need_crypto();                                                             \
+    keyed_##name();                                                            \
+  }                                                                            \
+  static void keyed_##name(void)
+
+static inline void need_crypto(void) {
+#ifndef __GLIBC__
+  if (mp__mac_load() == -MP_ECRYPTO)
+    test_skip("there is no libcrypto for this C library");
+#endif
+}
 
 /* One frame: 0 the listener sends it, 1 the client. */
 struct golden {

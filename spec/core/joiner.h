@@ -79,8 +79,9 @@ __attribute__((constructor)) static void joiner(void) {
   const char *how = line + strlen("joiner") + 1;
   int rc;
 
-  if (f)
-    (void)fclose(f);
+  if (!f)
+    _exit(126); /* one without descriptors is none that runs tests */
+  (void)fclose(f);
   line[len] = '\0';
   if (len < sizeof "joiner\0join" || memcmp(line, "joiner\0join", 12) != 0)
     return;

@@ -75,7 +75,7 @@ static void good_client(struct mp_listener *l) {
   mp_conn_close(&s);
 }
 
-TEST(each_family_connects) {
+KEYED(each_family_connects) {
   struct mp_addr all[] = {host_of(MP_INET, "127.0.0.1"),
                           host_of(MP_INET, "localhost"),
                           host_of(MP_INET6, "::1")};
@@ -94,7 +94,7 @@ TEST(each_family_connects) {
   }
 }
 
-TEST(abstract_name_connects) {
+KEYED(abstract_name_connects) {
   struct mp_addr a = {.family = MP_UNIX};
   struct mp_listener l, other;
 
@@ -105,7 +105,7 @@ TEST(abstract_name_connects) {
   mp_listener_close(&l);
 }
 
-TEST(own_socket_is_private_and_goes_away) {
+KEYED(own_socket_is_private_and_goes_away) {
   struct mp_listener l;
   char dir[256], path[256];
   struct stat st;
@@ -127,7 +127,7 @@ static void in_tmp(char path[64], const char *name) {
   (void)snprintf(path, 64, "/tmp/luamp_test_%d_%s", getpid(), name);
 }
 
-TEST(live_address_is_refused_and_a_dead_ones_taken) {
+KEYED(live_address_is_refused_and_a_dead_ones_taken) {
   struct mp_listener l, other;
   char path[64];
   struct mp_addr a;
@@ -188,7 +188,7 @@ TEST(directory_of_a_killed_owner_is_removed) {
 }
 
 /* C9 */
-TEST(another_socket_in_our_place_is_not_removed) {
+KEYED(another_socket_in_our_place_is_not_removed) {
   struct mp_listener l, other;
   char path[64];
   struct mp_addr a;
@@ -205,7 +205,7 @@ TEST(another_socket_in_our_place_is_not_removed) {
   mp_listener_close(&other);
 }
 
-TEST(forked_child_removes_nothing) {
+KEYED(forked_child_removes_nothing) {
   struct mp_listener l;
   pid_t pid;
 
@@ -221,7 +221,7 @@ TEST(forked_child_removes_nothing) {
 }
 
 /* Its parent has a client in the middle of a handshake. */
-TEST(forked_child_accepts_for_itself) {
+KEYED(forked_child_accepts_for_itself) {
   struct mp_listener l;
   struct mp_conn silent, s;
   pid_t pid;
@@ -257,7 +257,7 @@ TEST(bad_addresses_are_refused) {
   CHECK_EQ(listen_at(&l, &wrong), -MP_EADDRESS);
 }
 
-TEST(handshake_goes_on_in_the_next_accept) {
+KEYED(handshake_goes_on_in_the_next_accept) {
   struct mp_listener l;
   struct mp_conn c, s;
   struct mp_auth a;
@@ -275,7 +275,7 @@ TEST(handshake_goes_on_in_the_next_accept) {
   mp_listener_close(&l);
 }
 
-TEST(silent_client_is_dropped_at_its_deadline) {
+KEYED(silent_client_is_dropped_at_its_deadline) {
   struct mp_listener l;
   struct mp_conn silent, s;
 
@@ -288,7 +288,7 @@ TEST(silent_client_is_dropped_at_its_deadline) {
 }
 
 /* More of them than there is room for. */
-TEST_LIMIT(silent_crowd_keeps_nobody_waiting, 30) {
+KEYED_LIMIT(silent_crowd_keeps_nobody_waiting, 30) {
   static struct mp_conn silent[700];
   struct mp_listener l;
   unsigned i;
@@ -303,7 +303,7 @@ TEST_LIMIT(silent_crowd_keeps_nobody_waiting, 30) {
   mp_listener_close(&l);
 }
 
-TEST_LIMIT(no_descriptors_left_keeps_nobody_waiting, 30) {
+KEYED_LIMIT(no_descriptors_left_keeps_nobody_waiting, 30) {
   static struct mp_conn silent[90];
   struct rlimit few = {120, 120};
   struct mp_listener l;
@@ -344,21 +344,21 @@ static void hostile(int how) {
   mp_listener_close(&l);
 }
 
-TEST_LIMIT(prefixes_and_silence, 30) {
+KEYED_LIMIT(prefixes_and_silence, 30) {
   hostile(0);
 }
 
-TEST_LIMIT(prefixes_and_the_end, 30) {
+KEYED_LIMIT(prefixes_and_the_end, 30) {
   hostile(1);
 }
 
-TEST_LIMIT(prefixes_and_garbage, 30) {
+KEYED_LIMIT(prefixes_and_garbage, 30) {
   hostile(2);
 }
 
 #define CLIENTS 1000
 
-TEST_LIMIT(a_thousand_clients_at_once, 60) {
+KEYED_LIMIT(a_thousand_clients_at_once, 60) {
   static struct mp_conn c[CLIENTS], s[CLIENTS];
   static struct mp_auth a[CLIENTS];
   static int through[CLIENTS];

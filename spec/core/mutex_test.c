@@ -500,7 +500,7 @@ TEST(many_locks_of_a_killed_holder) {
 
 static int hold_as_blind(void *arg) {
   (void)arg;
-  mp__unborn(mp__me()); /* the kernel will not tell */
+  mp__life_unlink(mp__me()); /* the kernel will not tell */
   MUST(acquire(MP_NOW) == 0);
   next_stage();
   for (;;)

@@ -440,20 +440,20 @@ TEST(a_queue_with_a_limit_of_items) {
   mp__end(&t);
   q->max_items = 3;
   for (i = 0; i < 3; i++)
-    CHECK_EQ(mp__queue_put(q, &out, &full), 0);
-  CHECK_EQ(mp__queue_put(q, &out, &full), -MP_EFULL);
+    CHECK_EQ(mp__queue_put(q, &out, &full, MP_NOW), 0);
+  CHECK_EQ(mp__queue_put(q, &out, &full, MP_NOW), -MP_EFULL);
   CHECK_EQ(*full.word, full.seen);
   CHECK_EQ(mp__queue_len(q), 3);
-  CHECK_EQ(mp__queue_get(q, &m, scratch), 0);
+  CHECK_EQ(mp__queue_get(q, &m, scratch, MP_NOW), 0);
   CHECK(*full.word != full.seen);
-  CHECK_EQ(mp__queue_put(q, &out, &full), 0);
-  CHECK_EQ(mp__queue_put(q, &out, &full), -MP_EFULL);
+  CHECK_EQ(mp__queue_put(q, &out, &full, MP_NOW), 0);
+  CHECK_EQ(mp__queue_put(q, &out, &full, MP_NOW), -MP_EFULL);
   q->max_items = 0;
   for (i = 0; i < 100000; i++)
-    CHECK_EQ(mp__queue_put(q, &out, &full), 0);
+    CHECK_EQ(mp__queue_put(q, &out, &full, MP_NOW), 0);
   CHECK_EQ(mp__queue_len(q), 100003);
   for (i = 0; i < 50000; i++)
-    CHECK_EQ(mp__queue_get(q, &m, scratch), 0);
+    CHECK_EQ(mp__queue_get(q, &m, scratch, MP_NOW), 0);
   do {
     mp__begin(&t);
     i = mp__queue_step(&t, q);

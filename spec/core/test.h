@@ -10,6 +10,9 @@
  * CHECK and CHECK_EQ go on after a failure and return whether all was well;
  * REQUIRE ends the process.  All three also work in a child that test_fork
  * made: test_join fails when one of the child's checks did.
+ *
+ * test_skip(why) ends a test that cannot be done here; skipped ones are
+ * counted, too: "N passed, N failed, N skipped".
  */
 #ifndef TEST_H
 #define TEST_H
@@ -71,6 +74,13 @@ static inline int test_equal(long long a, long long b, const char *file,
     printf("%s:%d: %s: failed: %s (%lld, %lld)\n", file, line, test_name, what,
            a, b);
   return a == b;
+}
+
+enum { TEST_SKIPPED = 77 };
+
+static inline _Noreturn void test_skip(const char *why) {
+  printf("%s: skipped: %s\n", test_name, why);
+  exit(TEST_SKIPPED);
 }
 
 /* The test's own children */
@@ -153,7 +163,7 @@ static inline unsigned test_limit(const struct test *t) {
   return t->seconds * (unsigned)(n > 0 ? n : 1);
 }
 
-/* 1 if it passed */
+/* 1 if it passed, TEST_SKIPPED */
 static inline int test_one(const struct test *t) {
   int status = 0;
   pid_t pid;
@@ -179,6 +189,8 @@ static inline int test_one(const struct test *t) {
   }
   if (WIFSIGNALED(status))
     printf("%s: failed: killed by signal %d\n", t->name, WTERMSIG(status));
+  else if (WEXITSTATUS(status) == TEST_SKIPPED)
+    return TEST_SKIPPED;
   else if (WEXITSTATUS(status) > 1)
     printf("%s: failed: status %d\n", t->name, WEXITSTATUS(status));
   return status == 0;
@@ -195,21 +207,23 @@ static inline int test_chosen(const struct test *t, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   struct sigaction late = {.sa_handler = test_on_alarm}; /* no SA_RESTART */
-  unsigned passed = 0, failed = 0;
+  unsigned counts[3] = {0, 0, 0}; /* failed, passed, skipped */
   const struct test *t;
+  int good;
 
   (void)setvbuf(stdout, NULL, _IOLBF, 0);
   (void)sigaction(SIGALRM, &late, NULL);
   for (t = test_first; t; t = t->next) {
     if (!test_chosen(t, argc, argv))
       continue;
-    if (test_one(t))
-      passed++;
-    else
-      failed++;
+    good = test_one(t);
+    counts[good == TEST_SKIPPED ? 2 : good]++;
   }
-  printf("%u passed, %u failed\n", passed, failed);
-  return failed > 0;
+  printf("%u passed, %u failed", counts[1], counts[0]);
+  if (counts[2] > 0)
+    printf(", %u skipped", counts[2]);
+  (void)putchar('\n');
+  return counts[0] > 0;
 }
 
 #endif

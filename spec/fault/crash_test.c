@@ -116,8 +116,8 @@ static void taker(int in_the_act) {
   rc = mp_proc_fork(p);
   if (rc == 0) {
     if (in_the_act) {
-      mp__claim_lock(f);
-      (void)mp__claim(f);
+      (void)mp__claim_lock(f, MP_NOW);
+      (void)mp__claim(f, MP_NOW);
       (void)raise(SIGKILL);
     }
     (void)get_bytes(queue, bytes, sizeof bytes, MP_NOW);

@@ -453,10 +453,10 @@ static void first_dies(void) {
   rc = mp_proc_fork(first);
   REQUIRE(rc >= 0);
   if (rc == 0) {
-    mp__claim_lock(f);
-    (void)mp__claim(f);
+    (void)mp__claim_lock(f, MP_NOW);
+    (void)mp__claim(f, MP_NOW);
     if (in_hand)
-      (void)mp__queue_take(&f->q, &m, scratch);
+      (void)mp__queue_take(&f->q, &m, scratch, MP_NOW);
     (void)raise(SIGKILL);
   }
   CHECK_EQ(waitid(P_PID, (id_t)mp_proc_pid(first), &info,

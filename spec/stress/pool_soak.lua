@@ -163,7 +163,7 @@ while elapsed() < TIME do
       ways[names[math.random(#names)]](pool, executor)
       if failed == count.failed then count.passed = count.passed + 1 end
     until elapsed() > until_then
-    check(pool._crew.pending == 0, "a pool with something left over")
+    check(pool._crew.items.pending == 0, "a pool with something left over")
   end
   check(#mp.active_children() == 0, "a worker was left")
   collectgarbage()

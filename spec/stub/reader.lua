@@ -115,12 +115,20 @@ function reader.read(path, items)
   return items
 end
 
---- All stubs of the tree, in the order of the files' names, mp.lua first.
+local FILES = { "mp", "sockets", "memory", "sync", "pools", "managers",
+  "proxies", "log" }
+
+--- All stubs of the tree, in the order of the reference.
 function reader.read_all()
-  local items = reader.read("lua/meta/mp.lua", {})
+  local items, listed = {}, {}
+  for _, name in ipairs(FILES) do
+    local path = ("lua/meta/%s.lua"):format(name)
+    listed[path] = true
+    reader.read(path, items)
+  end
   local files <close> = assert(io.popen("ls lua/meta/*.lua"))
   for path in files:lines() do
-    if path ~= "lua/meta/mp.lua" then reader.read(path, items) end
+    if not listed[path] then error(path .. " is not in the reference") end
   end
   return items
 end

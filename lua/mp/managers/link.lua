@@ -73,22 +73,32 @@ local function await(self, seq)
   end
 end
 
---- Call a method of an object there.
-function common:call(ident, method, ...)
+-- level: of the user's code, seen from here.
+local function ask(self, level, ident, method, ...)
   self:reach()
   local seq = self.seq + 1
   self.seq = seq
   local reply = self:post(seq, ident, method, select("#", ...), ...)
     and await(self, seq)
-  if not reply then error(died(self), 2) end
+  if not reply then error(died(self), level) end
   local ok, n = reply[2], reply[3]
   if ok then
     if n == 1 then return reply[4] end
     return unpack(reply, 4, 3 + n)
   end
-  if ok == nil or PASSED[getmetatable(n)] then error(n, 2) end
-  error(setmetatable({ message = n, traceback = reply[4],
-    process = self:name(), pid = self:pid() }, error_types.RemoteError), 2)
+  if ok == nil or PASSED[getmetatable(n)] then error(n, level) end
+  error(setmetatable({ message = n, traceback = reply[4], process = self:name(),
+    pid = self:pid() }, error_types.RemoteError), level)
+end
+
+--- Call a method of an object there.
+function common:call(ident, method, ...)
+  return ask(self, 2, ident, method, ...)
+end
+
+--- The proxy of what a method makes.
+function common:make(ident, method, ...)
+  return proxy.made(self, ask(self, 3, ident, method, ...))
 end
 
 -- The family -----------------------------------------------------------------
@@ -313,6 +323,10 @@ function Here:where() return self.server.name end
 
 function Here:call(ident, method, ...)
   return self.server:call_here(ident, method, ...)
+end
+
+function Here:make(ident, method, ...)
+  return proxy.made(self, self:call(ident, method, ...))
 end
 
 function Here:reduce(state)

@@ -110,7 +110,7 @@ local METHODS = {
 for _, name in ipairs { "apply_async", "map_async", "starmap_async" } do
   METHODS.Pool[name] = function(self, ...)
     local state = self[STATE]
-    return proxy.made(state.link, state.link:call(state.ident, name, ...))
+    return state.link:make(state.ident, name, ...)
   end
 end
 

@@ -4,6 +4,7 @@
 -- themselves.  `blocking` names the methods that may park.  forsake(client) is
 -- called when a client that `hold`s the object has died.
 local jobs = require "mp.managers.jobs"
+local options = require "mp.options"
 
 local sync = {}
 
@@ -17,6 +18,16 @@ local function count_of(what, n)
     jobs.misuse("%s: an integer of at least 0 was expected", what)
   end
   return n
+end
+
+local function options_of(what, opts, valid)
+  if opts == nil then return {} end
+  if type(opts) ~= "table" then
+    jobs.misuse("%s: options must be a table, not a %s", what, type(opts))
+  end
+  local fault = options.fault(what, opts, valid)
+  if fault then jobs.misuse("%s", fault) end
+  return opts
 end
 
 -- Locks ----------------------------------------------------------------------
@@ -98,12 +109,14 @@ sync.Semaphore = Semaphore
 
 local function new_semaphore(c, n, opts)
   n = count_of("Semaphore", n)
-  opts = type(opts) == "table" and opts or {}
   return setmetatable({ value = n, initial = n, waiters = jobs.queue(),
-    taken = {}, signalling = opts.signalling }, c)
+    taken = {}, signalling = opts and opts.signalling }, c)
 end
 
-function Semaphore.new(_, n, opts) return new_semaphore(Semaphore, n, opts) end
+function Semaphore.new(_, n, opts)
+  return new_semaphore(Semaphore, n,
+    options_of("Semaphore", opts, { signalling = "boolean" }))
+end
 
 function Semaphore:acquire(timeout)
   local deadline = jobs.deadline("acquire", timeout)
@@ -246,10 +259,7 @@ function Barrier.new(_, parties, opts)
   if math.type(parties) ~= "integer" or parties < 1 then
     jobs.misuse("Barrier: parties must be a positive integer")
   end
-  opts = opts or {}
-  if type(opts) ~= "table" then
-    jobs.misuse("Barrier: a table of options was expected")
-  end
+  opts = options_of("Barrier", opts, { action = true, timeout = "number" })
   return setmetatable({ parties = parties, action = opts.action,
     timeout = opts.timeout, round = new_round() }, Barrier)
 end
