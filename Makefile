@@ -202,7 +202,7 @@ $(hosts): $(library) $(OUT)/flags
 # asks the kernel taken by the explorer.
 explorer := $(OUT)/explore
 WRAPPED = mp__futex_wait mp__futex_waitv mp__futex_wake mp_now \
-  mp__sys_affinity mp__sys_procstat
+  mp__sys_affinity mp__sys_procstat mp__sys_peek_fd mp__lock_drop
 EXPLORER = $(COMPILE) $(LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%)
 $(OUT)/link: Makefile $(OUT)/flags
 	@echo 'exec $(EXPLORER) "$$@"' > $@

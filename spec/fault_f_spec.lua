@@ -22,6 +22,32 @@ describe("hosts:", function()
       works[[ host.threads(2) host.signal(17, "ignore") work() ]]
     end)
 
+  it("F3 with threads that were faster than join: it ends all the same",
+    function()
+      works[[
+        host.threads(2) -- so that fork has to be the C library's
+        local stolen = 0
+        host.signal(17, function()
+          while (host.waitpid(-1, true) or 0) > 0 do stolen = stolen + 1 end
+        end)
+        local fork = mp.get_context "fork"
+        local p = fork.Process(os.exit, 3):start()
+        while stolen < 1 do end
+        assert(p:join() and p.exitcode == 3 and not p:is_alive())
+        p = fork.Process(function() host.sleep(1000) end):start()
+        host.kill(p.pid, 9) -- as somebody else would: we do not know of it
+        while stolen < 2 do end
+        assert(not p:is_alive() and p:join() and #mp.wait({ p }) == 1)
+        assert(p.exitcode == 255 or p.exitcode == -9, p.exitcode) -- lost
+        local ok, why = pcall(p.result, p)
+        assert(not ok and getmetatable(why) == mp.ProcessDied)
+        p = fork.Process(function() host.sleep(1000) end):start()
+        p:kill()
+        while stolen < 3 do end
+        assert(p:join() and p.exitcode == -9)
+        assert(#mp.active_children() == 0)]]
+    end)
+
   it("F5 that never join have no zombies, nor leave any", function()
     works[[
       local function zombies()

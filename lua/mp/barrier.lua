@@ -1,5 +1,6 @@
 --- Barriers.
 local core = require "mp.core"
+local handle = require "mp.handle"
 local options = require "mp.options"
 
 local barrier = {}
@@ -16,7 +17,7 @@ local ATTRIBUTES = {
   broken = core.barrier_broken,
 }
 
-local mt = core.metatable "mp.Barrier"
+local mt = handle.metatable "mp.Barrier"
 mt.__close = core.barrier_close
 
 function mt:__index(key)
@@ -24,10 +25,6 @@ function mt:__index(key)
   if method then return method end
   local attribute = ATTRIBUTES[key]
   return attribute and attribute(self)
-end
-
-function mt.__newindex(_, key)
-  error(("mp.Barrier: cannot set '%s'"):format(tostring(key)), 2)
 end
 
 function mt:__tostring()

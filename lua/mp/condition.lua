@@ -1,5 +1,6 @@
 --- Conditions.
 local core = require "mp.core"
+local handle = require "mp.handle"
 local mutex = require "mp.mutex"
 local options = require "mp.options"
 
@@ -53,13 +54,9 @@ function Condition:wait_for(pred, timeout)
   end
 end
 
-local mt = core.metatable "mp.Condition"
+local mt = handle.metatable "mp.Condition"
 mt.__index = Condition
 mt.__close = core.cond_close
-
-function mt.__newindex(_, key)
-  error(("mp.Condition: cannot set '%s'"):format(tostring(key)), 2)
-end
 
 function mt:__tostring()
   local ok, lock = pcall(core.cond_lock, self)

@@ -1,5 +1,6 @@
 --- Pipes and connections.
 local core = require "mp.core"
+local handle = require "mp.handle"
 local later = require "mp.later"
 
 local connection = later({}, {
@@ -13,28 +14,20 @@ local connection = later({}, {
 ---@field closed boolean
 ---@field readable boolean
 ---@field writable boolean
-local Connection = {
+local Connection = handle.pollable({
   send = core.conn_send,
   send_bytes = core.conn_send_bytes,
   recv = core.conn_recv,
   recv_bytes = core.conn_recv_bytes,
   poll = core.conn_poll,
-  fileno = core.conn_fileno,
   close = core.conn_close,
-  -- as luasocket's select and copas look for it
-  getfd = core.conn_fileno,
-  -- as cqueues looks for it
-  pollfd = core.conn_fileno,
-}
+}, core.conn_fileno, function(self)
+  return not self.readable or self:poll()
+end)
 
 --- Is something there that select would not tell of?  (luasocket, copas)
 function Connection:dirty()
   return not self.closed and self.readable and self:poll()
-end
-
---- For mp.wait, once the descriptor is readable.
-function Connection:_ready()
-  return not self.readable or self:poll()
 end
 
 --- What to wait for.  (cqueues)
@@ -42,24 +35,15 @@ function Connection:events()
   return self.readable and "r" or "w"
 end
 
---- When to look again at the latest: never.  (cqueues)
-function Connection:timeout() -- luacheck: ignore self
-  return nil
-end
-
 local ATTRIBUTES = { closed = 1, readable = 2, writable = 3 }
 
-local mt = core.metatable("mp.Connection")
+local mt = handle.metatable("mp.Connection")
 
 function mt:__index(key)
   local method = Connection[key]
   if method then return method end
   local nth = ATTRIBUTES[key]
   return nth and (select(nth, core.conn_state(self)))
-end
-
-function mt.__newindex(_, key)
-  error(("mp.Connection: cannot set '%s'"):format(tostring(key)), 2)
 end
 
 function mt:__close()

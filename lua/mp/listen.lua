@@ -1,5 +1,6 @@
 --- Listener and Client: connections to processes outside the family.
 local core = require "mp.core"
+local handle = require "mp.handle"
 local options = require "mp.options"
 
 local listen = {}
@@ -130,17 +131,13 @@ function Listener:close()
   core.listener_close(self)
 end
 
-local mt = core.metatable("mp.Listener")
+local mt = handle.metatable("mp.Listener")
 
 function mt:__index(key)
   if key == "address" then return private[self].address end
   if key == "last_accepted" then return private[self].last_accepted end
   if key == "closed" then return core.listener_address(self) == nil end
   return Listener[key]
-end
-
-function mt.__newindex(_, key)
-  error(("mp.Listener: cannot set '%s'"):format(tostring(key)), 2)
 end
 
 function mt:__close() core.listener_close(self) end

@@ -1,5 +1,6 @@
 --- Locks.
 local core = require "mp.core"
+local handle = require "mp.handle"
 
 local mutex = {}
 
@@ -13,16 +14,12 @@ end
 --- The methods are C functions in the table that __index is: nothing between
 --- a script and the core.
 local function set_type(name, methods)
-  local mt = core.metatable(name)
+  local mt = handle.metatable(name)
   methods.locked = core.mutex_locked
   methods.guard = core.mutex_guard
   methods.with = with
   mt.__index = methods
   mt.__close = core.mutex_close
-
-  function mt.__newindex(_, key)
-    error(("%s: cannot set '%s'"):format(name, tostring(key)), 2)
-  end
 
   function mt:__tostring()
     local ok, holder, number = pcall(core.mutex_holder, self)

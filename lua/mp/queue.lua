@@ -1,44 +1,22 @@
 --- Queues: any number of producers and consumers, in any process.
 local core = require "mp.core"
+local handle = require "mp.handle"
 
 local queue = {}
 
 --- What every queue can do; the core's functions are methods as they are.
-local common = {
+local common = handle.pollable({
   put = core.queue_put,
   get = core.queue_get,
   empty = core.queue_empty,
   close = core.queue_close,
-  fileno = core.queue_fileno,
-  -- as luasocket's select, copas and cqueues look for it
-  getfd = core.queue_fileno,
-  pollfd = core.queue_fileno,
-  _ready = core.queue_ready,
-}
-
---- Is something there that select would not tell of?  (luasocket, copas)
-function common:dirty()
-  return core.queue_ready(self)
-end
-
---- What to wait for.  (cqueues)
-function common:events() -- luacheck: ignore self
-  return "r"
-end
-
---- When to look again at the latest: never.  (cqueues)
-function common:timeout() -- luacheck: ignore self
-  return nil
-end
+}, core.queue_fileno, core.queue_ready)
 
 local function new_type(name, base, methods)
   for key, method in pairs(base) do methods[key] = method end
-  local mt = core.metatable("mp." .. name)
+  local mt = handle.metatable("mp." .. name)
   mt.__index = methods
   mt.__close = core.queue_close
-  function mt.__newindex(_, key)
-    error(("mp.%s: cannot set '%s'"):format(name, tostring(key)), 2)
-  end
   function mt:__tostring()
     local len, closed = core.queue_state(self)
     return ("mp.%s (%d item%s%s): %p"):format(name, len,

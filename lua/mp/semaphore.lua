@@ -1,5 +1,6 @@
 --- Semaphores.
 local core = require "mp.core"
+local handle = require "mp.handle"
 local options = require "mp.options"
 
 local semaphore = {}
@@ -12,29 +13,17 @@ local function with(sem, f, ...)
 end
 
 local function set_type(name, acquire, release)
-  local mt = core.metatable(name)
-  mt.__index = {
+  local mt = handle.metatable(name)
+  mt.__index = handle.pollable({
     acquire = acquire,
     release = release,
     get_value = core.sem_value,
     locked = core.sem_locked,
     guard = core.sem_guard,
     with = with,
-    fileno = core.sem_fileno,
-    -- as luasocket's select, copas and cqueues look for it
-    getfd = core.sem_fileno,
-    pollfd = core.sem_fileno,
-    _ready = core.sem_ready,
     _silent = true, -- a holder that had dropped its handle may die
-    dirty = core.sem_ready,
-    events = function() return "r" end,
-    timeout = function() return nil end,
-  }
+  }, core.sem_fileno, core.sem_ready)
   mt.__close = core.sem_close
-
-  function mt.__newindex(_, key)
-    error(("%s: cannot set '%s'"):format(name, tostring(key)), 2)
-  end
 
   function mt:__tostring()
     local ok, value = pcall(core.sem_value, self)

@@ -1,5 +1,6 @@
 --- Shared memory with a name, as Python's multiprocessing.shared_memory has it.
 local core = require "mp.core"
+local handle = require "mp.handle"
 local options = require "mp.options"
 
 local shared_memory = {}
@@ -20,16 +21,12 @@ local ATTRIBUTES = {
   buf = core.block_buf,
 }
 
-local mt = core.metatable("mp.SharedMemory")
+local mt = handle.metatable("mp.SharedMemory")
 
 function mt:__index(key)
   local get = ATTRIBUTES[key]
   if get then return get(self) end
   return SharedMemory[key]
-end
-
-function mt.__newindex(_, key)
-  error(("mp.SharedMemory: cannot set '%s'"):format(tostring(key)), 2)
 end
 
 function mt:__close()

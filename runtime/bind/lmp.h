@@ -80,11 +80,10 @@ LMP_LOCAL int lmp_codec_decode(lua_State *L);
 LMP_LOCAL int lmp_box_ref(lua_State *L, int idx, mp_ref *name);
 LMP_LOCAL void lmp_box_push(lua_State *L, mp_ref name);
 
-/* The box itself, a userdata; that of a process has user values
- * (lmp_proc.c).  Its
- * kind is the type of its object (MP_TYPE_FD: a connection over a descriptor);
- * each kind is a type to Lua as well.  A box ends before the first member that
- * its kind has no use for. */
+/* The box itself, a userdata; that of a process has user values (lmp_proc.c).
+ * Its kind is the type of its object (MP_TYPE_FD: a connection over a
+ * descriptor); each kind is a type to Lua as well.  A box ends before the
+ * first member that its kind has no use for. */
 struct lmp_box {
   const void *mark;    /* tells our userdata from others; first */
   mp_ref held;         /* MP_REF_EMPTY: closed, or not shared yet (a conn) */

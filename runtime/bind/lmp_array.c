@@ -1,7 +1,7 @@
 /* lmp_array.c -- elements 1 .. n of tables, both ways.
  *
  * Numbers of one kind that follow each other are packed: RUN_MIN or more
- * integers, or floats, become one LMP_T_RUN item, the integers as narrow as
+ * integers, or floats, become one LMP_T_RUN... item, the integers as narrow as
  * the widest of them allows.
  */
 #include "lmp_pack.h"

@@ -3,7 +3,7 @@
  * A block is a line of 64 bytes (struct block) and the space behind it.  Its
  * size is one of the classes, four to each doubling, and never changes; free
  * blocks of a class form a list.  The large ones give their pages back to the
- * kernel when they are freed, but for the first MP__RETAIN bytes of them, and
+ * kernel when they are freed, but for the first RETAIN bytes of them, and
  * are backed again, or refused, when they are handed out: touching memory that
  * the kernel cannot supply would be a SIGBUS.
  */
@@ -20,9 +20,9 @@
 #include <sys/resource.h>
 
 #define LINE 64
-#define SMALLEST                                                               \
-  256 /* the smallest block, its line included: steps of a
-                              quarter keep all of them multiples of a line */
+/* The smallest block, its line included: steps of a quarter keep all of them
+ * multiples of a line. */
+#define SMALLEST 256
 #define SMALLEST_LOG2 8
 #define LARGE (256u << 10) /* from here on pages go back to the kernel */
 #define RETAIN (64u << 20)

@@ -122,8 +122,8 @@ static void change(struct mp__row *row, uint64_t seen, uint64_t value) {
 }
 
 /* How many have arrived, those that have died there since left out; lock
- * held.  Breaks the barrier when there are such.  Sets *broke then. */
-static unsigned census(struct mp__barrier *b, int *broke) {
+ * held.  Breaks the barrier when there are such: their deaths wake all. */
+static unsigned census(struct mp__barrier *b) {
   struct mp__walk w = MP__WALK(&b->waiting);
   unsigned n = 0;
   struct mp__row *row;
@@ -137,10 +137,8 @@ static unsigned census(struct mp__barrier *b, int *broke) {
       n += is_of(value, b->phase) ? 1 : 0;
       continue;
     }
-    if (is_of(value, b->phase) && (b->phase & STATE) != BROKEN) {
+    if (is_of(value, b->phase))
       mp__store64_seq(&b->phase, (b->phase & ~(uint64_t)STATE) | BROKEN);
-      *broke = 1;
-    }
     MP_FAULT("barrier.dead");
     change(row, value, 0);
   }
@@ -163,7 +161,6 @@ static void drop_and_wake(struct mp__barrier *b) {
 /* Sleep until the phase's word differs from `seen`. */
 static int wait_for_change(struct mp__barrier *b, uint64_t seen,
                            struct mp__nap *nap, int64_t deadline) {
-  int broke = 0;
   int rc = 0;
 
   if (deadline > MP_NOW && mp__spin(&b->phase, seen, UINT64_MAX))
@@ -172,12 +169,10 @@ static int wait_for_change(struct mp__barrier *b, uint64_t seen,
   if (mp__load64_seq(&b->phase) == seen)
     rc = mp__nap(nap, mp__low32(&b->phase), (uint32_t)seen, deadline);
   mp__count_out(&b->sleepers);
-  if (rc != -MP_ETIMEOUT && mp__load64_seq(&b->phase) == seen &&
+  if (mp__load64_seq(&b->phase) == seen &&
       mp__lock_by(&b->lock, MP_NOW) >= 0) { /* woken by a death? */
-    (void)census(b, &broke);
+    (void)census(b);
     mp__lock_drop(&b->lock);
-    if (broke)
-      wake_all(b);
   }
   return rc;
 }
@@ -210,23 +205,20 @@ static int arrive(struct mp__barrier *b, struct mp_arrival *a,
   struct mp__nap nap = {0};
   uint64_t seen;
   unsigned n;
-  int broke;
   int rc;
 
   for (;;) {
-    broke = 0;
     rc = mp__lock_by(&b->lock, deadline);
     if (rc < 0)
       return rc; /* it has not come */
-    n = census(b, &broke);
+    n = census(b);
     seen = b->phase;
     rc = -MP_EBROKEN;
     if ((seen & STATE) == FILLING)
       rc = arrive_held(b, a, n + 1, deadline);
-    if (rc > 0 || broke)
-      drop_and_wake(b);
-    else
-      mp__lock_drop(&b->lock);
+    mp__lock_drop(&b->lock);
+    if (rc > 0)
+      wake_all(b);
     if ((seen & STATE) != ACTING)
       return rc;
     /* The action of those who came before is still running. */
@@ -385,15 +377,12 @@ void mp_barrier_reset(mp_ref ref) {
 
 /* Look, with the dead left out. */
 static unsigned look(struct mp__barrier *b, uint64_t *phase) {
-  int broke = 0;
   unsigned n;
 
   (void)mp__lock_take(&b->lock);
-  n = census(b, &broke);
+  n = census(b);
   *phase = b->phase;
   mp__lock_drop(&b->lock);
-  if (broke)
-    wake_all(b);
   return n;
 }
 

@@ -68,10 +68,11 @@ void mp__bell_ring_held(struct mp__bell *b) {
   ring(b, mp__vault_peek);
 }
 
-/* For one who died and may have been about to ring, or half-way through it. */
-void mp__bell_ring_again(struct mp__bell *b) {
+/* For one who died and may have been half-way through a ring or a quiet: what
+ * the descriptor says is not known, so the next ring is one.  Who calls looks
+ * then, and rings if there is a reason to. */
+void mp__bell_forget(struct mp__bell *b) {
   (void)mp__swap32_seq(&b->rung, 0);
-  ring(b, mp__vault_peek);
 }
 
 void mp__bell_quiet(struct mp__bell *b, int fd) {

@@ -177,7 +177,6 @@ int mp__claim(struct mp__fifo *f, int64_t deadline) {
     r = my_row(f, 1);
   }
   if (r->owner != mp__load64_rlx(&mp__me()->obj.type)) {
-    mp__store64_rlx(&r->word, 0);
     mp__store64_rel(&r->seat, mp__off(mp__me()));
     mp__store64_rel(&r->owner, mp__me()->obj.type);
     MP_FAULT("claim.row");
@@ -236,7 +235,7 @@ static int write_all_off(struct mp__fifo *f, int64_t deadline) {
   return rc;
 }
 
-static void wake_joiners(struct mp__fifo *f) {
+void mp__claim_told(struct mp__fifo *f) {
   if (mp__load32_seq(&f->join_sleepers) == 0 || unfinished(f) > 0)
     return;
   mp__add32_seq(&f->join_seq, 1);
@@ -270,7 +269,7 @@ int mp_queue_done(mp_ref queue) {
   }
   MP_FAULT("claim.finished");
   if (rc == 0)
-    wake_joiners(f);
+    mp__claim_told(f);
   return rc;
 }
 
@@ -288,7 +287,7 @@ int mp_queue_lost(mp_ref queue, mp_ref consumer, uint32_t *number) {
   }
   mp__lock_drop(&f->q.get_lock);
   if (r)
-    wake_joiners(f);
+    mp__claim_told(f);
   return r != NULL;
 }
 
@@ -301,6 +300,8 @@ static int is_finished(struct mp__fifo *f, uint64_t before, int *lost,
   if (rc < 0)
     return rc;
   rc = write_all_off(f, deadline);
+  if (rc == 0) /* one who was to do that may have died */
+    rc = mp__queue_pass(&f->q, deadline);
   if (rc == 0)
     rc = unfinished(f) == 0;
   if (rc > 0) {

@@ -34,7 +34,7 @@ struct mp__cond {
   uint64_t mutex; /* name of a Lock or RLock, counted; big */
   uint64_t order; /* of the last that came to wait; lock */
   struct mp__lock lock;
-  uint32_t deaths; /* the family's count at the last look for dead ones; lock */
+  uint32_t pad0;
   uint64_t pad[5];
   struct mp__roster waiters;
 };
@@ -56,7 +56,6 @@ int mp_cond_open(mp_ref *held, mp_ref mutex) {
     return rc;
   c = mp__at(MP_REF_ID(*held));
   c->mutex = MP_REF_ID(mutex);
-  c->deaths = mp__load32_seq(&MP__HEAD->deaths);
   c->waiters.len = MP__ROSTER_FIRST;
   mp__ref(&t, MP_REF_ID(mutex));
   mp__end(&t);
@@ -142,23 +141,11 @@ static void bury(struct mp__cond *c) {
 }
 
 static int enter(struct mp__cond *c, int64_t deadline) {
-  uint32_t deaths = mp__load32_seq(&MP__HEAD->deaths);
   int rc = mp__lock_by(&c->lock, deadline);
 
-  if (rc < 0)
-    return rc;
-  if (rc || c->deaths != deaths) {
+  if (rc >= 0)
     bury(c);
-    c->deaths = deaths;
-  }
-  return 0;
-}
-
-static void look_for_dead(struct mp__cond *c) {
-  if (mp__lock_by(&c->lock, MP_NOW) < 0)
-    return; /* a stopped process has the lock: its own look, or the next */
-  bury(c);
-  mp__lock_drop(&c->lock);
+  return rc;
 }
 
 /* Waiting */
@@ -201,14 +188,15 @@ static int sleep_once(struct mp__cond *c, struct mp__row *row,
   if ((value & STATE) == WAITING) {
     if (deadline > MP_NOW && mp__spin(&row->value, value, UINT64_MAX))
       return 0;
-    if (!mp__cas64_seq(&row->value, &value,
-                       (value & ~(uint64_t)STATE) | ASLEEP))
-      return 0;
-    value = (value & ~(uint64_t)STATE) | ASLEEP;
+    (void)mp__cas64_seq(&row->value, &value,
+                        (value & ~(uint64_t)STATE) | ASLEEP);
+    return 0;
   }
   rc = mp__nap(nap, mp__low32(&row->value), (uint32_t)value, deadline);
-  if (rc == 0 && mp__load64_seq(&row->value) == value)
-    look_for_dead(c); /* woken by a death? */
+  /* Woken by a death?  (If a stopped process has the lock, it looks itself
+   * when it goes on, or the next one does.) */
+  if (mp__load64_seq(&row->value) == value && enter(c, MP_NOW) >= 0)
+    mp__lock_drop(&c->lock);
   return rc;
 }
 

@@ -33,10 +33,11 @@ void mp_event_set(mp_ref ref) {
   struct event *e = event_of(ref);
   uint64_t seen = mp__load64_seq(&e->word);
 
-  do
-    if (seen & SET)
-      return;
-  while (!mp__cas64_seq(&e->word, &seen, (seen + ONCE) | SET));
+  if (seen & SET)
+    return;
+  /* Only a set changes a word that is not: it counts for both. */
+  if (!mp__cas64_seq(&e->word, &seen, (seen + ONCE) | SET))
+    return;
   MP_FAULT("event.set");
   if (mp__load32_seq(&e->sleepers))
     mp__futex_wake(mp__low32(&e->word), INT32_MAX);
@@ -92,12 +93,14 @@ void mp_event_rearm(mp_ref ref, int fd) {
     mp__bell_ring(bell);
 }
 
-/* Big lock held. */
+/* Killed between the store and the ring, or between the quiet and the look: it
+ * would be set, and nobody who polls would know.  Big lock held. */
 void mp__event_died(uint64_t name) {
   struct event *e = event_of(name);
 
-  if (e->obj.bell.fd && mp__load64_seq(&e->word) & SET)
-    mp__bell_ring_again(&e->obj.bell);
+  mp__bell_forget(&e->obj.bell);
+  if (mp__load64_seq(&e->word) & SET)
+    mp__bell_ring_held(&e->obj.bell);
 }
 
 /* Whoever polls the descriptor shall not see it readable any more. */
@@ -113,9 +116,10 @@ void mp_event_clear(mp_ref ref) {
   struct event *e = event_of(ref);
   uint64_t seen = mp__load64_seq(&e->word);
 
-  while (seen & SET && !mp__cas64_seq(&e->word, &seen, seen & ~SET))
-    ;
-  if (seen & SET && mp__load32_seq(&e->obj.bell.rung))
+  /* Only a clear changes a word that is set: it counts for both. */
+  if (!(seen & SET) || !mp__cas64_seq(&e->word, &seen, seen & ~SET))
+    return;
+  if (mp__load32_seq(&e->obj.bell.rung))
     quiet(ref);
 }
 

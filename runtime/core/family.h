@@ -208,8 +208,8 @@ void mp__vault_replay(void);
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
 void mp__bell_late(void); /* what could not be rung when it should have been */
-void mp__bell_ring_held(struct mp__bell *b);     /* the big lock is held */
-void mp__bell_ring_again(struct mp__bell *b);    /* the same */
+void mp__bell_ring_held(struct mp__bell *b); /* the big lock is held */
+void mp__bell_forget(struct mp__bell *b); /* one who used it died; the same */
 void mp__bell_quiet(struct mp__bell *b, int fd); /* then look again */
 
 /* parcel.c */

@@ -98,6 +98,9 @@ static int get_claimed(struct mp__fifo *f, struct mp_msg *m, void *scratch,
     rc = mp__queue_take(&f->q, m, scratch, deadline);
     if (rc < 0)
       mp__unclaim(f);
+    else
+      (void)mp__queue_pass(&f->q,
+                           MP_NOW); /* what is taken back is not unfinished */
   }
   mp__lock_drop(&f->q.get_lock);
   if (rc < 0)

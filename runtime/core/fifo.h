@@ -22,7 +22,8 @@ int mp__claim_lock(struct mp__fifo *f, int64_t deadline);
 /* With that lock: the next item is going to be the caller's; 0, -ENOMEM, and
  * by the deadline -MP_ETIMEOUT, -EINTR. */
 int mp__claim(struct mp__fifo *f, int64_t deadline);
-void mp__unclaim(struct mp__fifo *f); /* it could not be taken */
+void mp__unclaim(struct mp__fifo *f);    /* it could not be taken */
+void mp__claim_told(struct mp__fifo *f); /* wakes joiners if all is finished */
 int mp__claims_step(struct mp__txn *t, struct mp__fifo *f);
 
 int mp__fifo_step(struct mp__txn *t, uint64_t off);

@@ -100,8 +100,8 @@ static int take_slowly(struct mp__lock *l, uint32_t mine,
   int i;
 
   for (i = 0; i < MP__LOCK_SPINS; i++) {
-    seen = 0;
-    if (mp__load32_rlx(&l->word) == 0 && mp__cas32_acq(&l->word, &seen, mine))
+    seen = mp__load32_rlx(&l->word);
+    if (seen == 0 && mp__cas32_acq(&l->word, &seen, mine))
       return 0;
     mp__pause();
   }
@@ -113,10 +113,11 @@ static int take_slowly(struct mp__lock *l, uint32_t mine,
         return 0;
       continue;
     }
-    if (!(seen & WAITERS) && !mp__cas32_acq(&l->word, &seen, seen | WAITERS))
+    if (!(seen & WAITERS)) {
+      (void)mp__cas32_acq(&l->word, &seen, seen | WAITERS);
       continue;
-    if (mp__futex_wait(&l->word, seen | WAITERS, mp_now() + LOOK_NS) ==
-        -MP_ETIMEOUT) {
+    }
+    if (mp__futex_wait(&l->word, seen, mp_now() + LOOK_NS) == -MP_ETIMEOUT) {
       seen = mp__load32_rlx(&l->word);
       if (seen == 0)
         continue;

@@ -197,7 +197,7 @@ int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {
 
   if (seen == 0)
     return 0;
-  memcpy(name, mp__owner_seat(seen)->name, MP_NAME_MAX + 1);
+  memcpy(name, mp__owner_seat(seen)->name, MP_NAME_MAX);
   name[MP_NAME_MAX] = '\0'; /* the seat may be another's, half written */
   return !mp__owner_ended(seen);
 }

@@ -120,8 +120,11 @@ void mp__queue_wake_all(struct mp__queue *q) {
 /* Killed between the commit and the ring, or between the quiet and the look:
  * an item would lie there and nobody who polls would know. */
 void mp__queue_died(struct mp__queue *q) {
-  if (q->bell.fd && (!mp__queue_empty(q) || mp__load32_seq(&q->closed)))
-    mp__bell_ring_again(&q->bell);
+  if (!q->bell.fd)
+    return;
+  mp__bell_forget(&q->bell);
+  if (!mp__queue_empty(q) || mp__load32_seq(&q->closed))
+    mp__bell_ring_held(&q->bell);
 }
 
 int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,

@@ -56,7 +56,9 @@ unsigned mp_queue_void(mp_ref queue, uint32_t from, uint32_t to,
   if (mp__claim_lock(f, MP_NOW) < 0)
     return 0; /* a stopped process has the lock: nothing is taken back */
   n = void_some(&f->q, from, to, which, n);
+  (void)mp__queue_pass(&f->q, MP_NOW);
   mp__lock_drop(&f->q.get_lock);
+  mp__claim_told(f); /* that may have been all that was unfinished */
   return n;
 }
 

@@ -28,7 +28,7 @@ int mp__member_dead(uint64_t who) {
 /* Another part behind the last one. */
 static int grow(struct mp__roster *last, struct mp__row **row,
                 int64_t deadline) {
-  uint64_t bytes = (2 * last->len + 1) * sizeof **row;
+  uint64_t bytes = 2 * last->len * sizeof **row;
   struct mp__roster *part;
   struct mp__txn t;
   uint64_t off;

@@ -3,8 +3,9 @@
  * value: how many permits are left.  In the first mode it is a copy for speed:
  * each row of `holders` says how many permits its member took and did not give
  * back, so value = initial - the sum of the living one's rows.  A take or a
- * release commits by the store of one's own row, under the lock; after a death
- * the copy is made anew, without the rows of the dead.
+ * release commits by the store of one's own row, under the lock.  The copy is
+ * made anew when the lock is taken over from a dead holder, and, without the
+ * rows of the dead, when there seems to be none left.
  *
  * A release by a member that holds none commits by storing the value with
  * SIGNALLING.  From then on the word alone counts, by compare-and-swap, without
@@ -30,7 +31,7 @@ struct mp__sem {
   struct mp__obj obj;
   uint64_t value; /* lock; or anyone, once it has SIGNALLING */
   struct mp__lock lock;
-  uint32_t deaths; /* the family's count when the rows were last right; lock */
+  uint32_t pad0;
   uint32_t sleepers; /* on seq */
   uint32_t seq;      /* futex: changes at each wake */
   uint64_t initial;  /* the founder */
@@ -59,7 +60,6 @@ int mp_sem_open(mp_ref *held, uint32_t value, unsigned flags) {
   s->value = value | (flags & MP_SEM_SIGNALLING ? SIGNALLING : 0);
   s->initial = value;
   s->limit = flags & MP_SEM_BOUNDED ? value : MP_SEM_MAX;
-  s->deaths = mp__load32_seq(&MP__HEAD->deaths);
   s->holders.len = MP__ROSTER_FIRST;
   mp__end(&t);
   return 0;
@@ -73,20 +73,19 @@ static uint64_t left(const struct mp__sem *s) {
   return mp__load64_seq(&s->value) & ~SIGNALLING;
 }
 
-/* Somebody may go on: n of those that sleep. */
-static void wake(struct mp__sem *s, int n) {
+/* One of those that sleep may go on.  (A death wakes all of them.) */
+static void wake(struct mp__sem *s) {
   if (mp__load32_seq(&s->sleepers)) {
     mp__add32_seq(&s->seq, 1);
-    mp__futex_wake(&s->seq, n);
+    mp__futex_wake(&s->seq, 1);
   }
   mp__bell_ring(&s->obj.bell);
 }
 
 /* Drop the rows of the dead and make the value anew; lock held, not
- * signalling.  1: it has become greater than it was known to be. */
-static int recount(struct mp__sem *s) {
+ * signalling. */
+static void recount(struct mp__sem *s) {
   struct mp__walk w = MP__WALK(&s->holders);
-  uint64_t before = value_of(s);
   uint64_t taken = 0;
   struct mp__row *row;
 
@@ -97,38 +96,31 @@ static int recount(struct mp__sem *s) {
   }
   MP_FAULT("sem.recounted");
   mp__store64_rel(&s->value, s->initial - taken);
-  return value_of(s) > before;
 }
 
-/* Take the lock, with the value right as far as deaths have been noticed; 1:
- * it has become greater, < 0: no lock. */
+/* Take the lock, with the value that the rows say; < 0: no lock. */
 static inline int enter(struct mp__sem *s, int64_t deadline) {
-  uint32_t deaths = mp__load32_seq(&MP__HEAD->deaths);
   int rc = mp__lock_by(&s->lock, deadline);
 
-  if (rc < 0)
-    return rc;
-  if ((rc || s->deaths != deaths) && !(value_of(s) & SIGNALLING)) {
-    s->deaths = deaths;
-    return recount(s);
-  }
-  return 0;
+  if (rc > 0 && !(value_of(s) & SIGNALLING))
+    recount(s);
+  return rc;
 }
 
 /* 1: have one; 0: there is none; 2: look again, it is signalling */
 static int take_ledgered(struct mp__sem *s, int64_t deadline) {
-  int more = enter(s, deadline);
   struct mp__row *row;
-  int rc = 0;
+  int rc = enter(s, deadline);
 
-  if (more < 0)
-    return more;
+  if (rc < 0)
+    return rc;
   if (value_of(s) & SIGNALLING) {
     mp__lock_drop(&s->lock);
     return 2;
   }
   if (value_of(s) == 0)
-    more |= recount(s);
+    recount(s);
+  rc = 0;
   if (value_of(s) > 0) {
     row = mp__row_find(&s->holders);
     if (!row)
@@ -140,10 +132,7 @@ static int take_ledgered(struct mp__sem *s, int64_t deadline) {
       rc = 1;
     }
   }
-  more = more && value_of(s) > 0;
   mp__lock_drop(&s->lock);
-  if (more)
-    wake(s, INT32_MAX);
   return rc;
 }
 
@@ -196,7 +185,7 @@ int mp_sem_acquire(mp_ref ref, int64_t deadline) {
 
 /* By one that holds none: from now on it is used for signalling.  Lock held. */
 static int release_anothers(struct mp__sem *s) {
-  (void)recount(s);
+  recount(s);
   if (value_of(s) >= s->limit)
     return -MP_ETOOMANY;
   mp__store64_rel(&s->value, SIGNALLING | (value_of(s) + 1)); /* commits */
@@ -205,11 +194,10 @@ static int release_anothers(struct mp__sem *s) {
 }
 
 /* 2: look again, it is signalling */
-static int release_ledgered(struct mp__sem *s, int *more) {
+static int release_ledgered(struct mp__sem *s) {
   struct mp__row *row;
   int rc = enter(s, MP_FOREVER);
 
-  *more = rc > 0;
   if (rc < 0)
     return rc;
   rc = 0;
@@ -230,38 +218,32 @@ static int release_ledgered(struct mp__sem *s, int *more) {
 int mp_sem_release(mp_ref ref) {
   struct mp__sem *s = sem_of(ref);
   uint64_t v = value_of(s);
-  int more = 0;
   int rc = 2;
 
   if (!(v & SIGNALLING))
-    rc = release_ledgered(s, &more);
+    rc = release_ledgered(s);
   if (rc == 2) {
-    v = value_of(s);
-    do
+    do /* above the limit at any moment of this call is enough */
       if ((v & ~SIGNALLING) >= s->limit)
         return -MP_ETOOMANY;
     while (!mp__cas64_seq(&s->value, &v, v + 1));
     rc = 0;
   }
-  if (rc == 0 || more)
-    wake(s, more ? INT32_MAX : 1);
+  if (rc == 0)
+    wake(s);
   return rc;
 }
 
 uint32_t mp_sem_value(mp_ref ref) {
   struct mp__sem *s = sem_of(ref);
-  int more;
 
   if (value_of(s) & SIGNALLING)
     return (uint32_t)left(s);
-  more = enter(s, MP_NOW);
-  if (more < 0) /* a stopped process has the lock: what one can see */
+  if (enter(s, MP_NOW) < 0) /* a stopped process has it: what one can see */
     return (uint32_t)left(s);
   if (!(value_of(s) & SIGNALLING))
-    more |= recount(s);
+    recount(s);
   mp__lock_drop(&s->lock);
-  if (more)
-    wake(s, INT32_MAX);
   return (uint32_t)left(s);
 }
 
@@ -294,5 +276,8 @@ int mp__sem_step(struct mp__txn *t, uint64_t off) {
 /* One that had it in its hands has died, and perhaps a permit, too: those that
  * sleep look for themselves, those that poll are told.  Big lock held. */
 void mp__sem_died(uint64_t name) {
-  mp__bell_ring_held(&sem_of(name)->obj.bell);
+  struct mp__bell *bell = &sem_of(name)->obj.bell;
+
+  mp__bell_forget(bell);
+  mp__bell_ring_held(bell);
 }

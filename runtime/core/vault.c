@@ -160,6 +160,23 @@ static int send_entry(struct mp__txn *t, int fd) {
   return rc == -EAGAIN ? -ENFILE : rc;
 }
 
+/* What was just sent is f's, which nobody can reach yet. */
+static void append(struct mp__txn *t, struct mp__fd *f) {
+  struct mp__head *h = MP__HEAD;
+  uint64_t off = mp__off(f);
+
+  f->seq = h->vault_tail;
+  f->next = 0;
+  f->prev = h->vault_last;
+  if (h->vault_last)
+    mp__set(t, &((struct mp__fd *)mp__at(h->vault_last))->next, off);
+  else
+    mp__set(t, &h->vault_first, off);
+  mp__set(t, &h->vault_last, off);
+  mp__set(t, &h->vault_tail, h->vault_tail + 1);
+  mp__set(t, &h->vault_live, h->vault_live + 1);
+}
+
 /* fd stays the caller's. */
 static int put(int fd, uint64_t label, mp_ref *held) {
   struct mp__head *h = MP__HEAD;
@@ -185,16 +202,7 @@ static int put(int fd, uint64_t label, mp_ref *held) {
   f = mp__at(off);
   f->obj.refs[0] = 1;
   f->label = label;
-  f->seq = h->vault_tail;
-  f->next = 0;
-  f->prev = h->vault_last;
-  if (h->vault_last)
-    mp__set(&t, &((struct mp__fd *)mp__at(h->vault_last))->next, off);
-  else
-    mp__set(&t, &h->vault_first, off);
-  mp__set(&t, &h->vault_last, off);
-  mp__set(&t, &h->vault_tail, h->vault_tail + 1);
-  mp__set(&t, &h->vault_live, h->vault_live + 1);
+  append(&t, f);
   mp__commit(&t);
   mp__store64_rel(&h->vault_op, IDLE);
   mp__end(&t);

@@ -403,3 +403,38 @@ TWICE(more_than_parties) {
   crew_join(&crew);
   leave(&use);
 }
+
+/* Rows as they are when some have not seen yet that they have passed: who
+ * leaves moves up those behind it, of its own phase. */
+TEST(who_leaves_moves_up_its_own_phase) {
+  struct check_barrier *b;
+  struct mp_arrival a;
+  struct check_use use;
+  struct mp__row *row;
+  int i;
+
+  found(&use);
+  CHECK_EQ(mp_barrier_open(&bar, 4, 0, NULL), 0);
+  mp_barrier_reset(bar);
+  b = mp__at(MP_REF_ID(bar));
+  row = b->waiting.row;
+  CHECK_EQ(b->waiting.len, MP__ROSTER_FIRST);
+  for (i = 0; i < MP__ROSTER_FIRST; i++)
+    row[i].who = mp__member();
+  row[0].value = 1 << 17 | 1 << 1; /* phase 1, the first to come */
+  row[1].value = 1 << 17 | 2 << 1;
+  row[2].value = 0 << 17 | 3 << 1; /* phase 0, which it has passed */
+  a.row = mp__off(&row[0]);
+  mp_barrier_leave(bar, &a);
+  CHECK_EQ(a.row, 0);
+  CHECK_EQ(row[0].value, 0);
+  CHECK_EQ(row[1].value, 1 << 17 | 1 << 1);
+  CHECK_EQ(row[2].value, 0 << 17 | 3 << 1);
+  row[0].value = 0 << 17 | 1 << 1; /* it has passed: nobody moves */
+  row[1].value = 1 << 17 | 2 << 1;
+  a.row = mp__off(&row[0]);
+  mp_barrier_leave(bar, &a);
+  CHECK_EQ(row[1].value, 1 << 17 | 2 << 1);
+  row[1].value = row[2].value = 0;
+  leave(&use);
+}

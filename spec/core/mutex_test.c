@@ -519,3 +519,25 @@ TEST(a_holder_whose_end_the_kernel_does_not_tell) {
   kill_last(&crew);
   leave(&use);
 }
+
+/* Whatever the seat has for a name: it ends, and a free lock is nobody's. */
+TEST(the_holder_is_named) {
+  char name[MP_NAME_MAX + 1] = "?";
+  char was[MP_NAME_MAX + 1];
+  struct check_use use;
+
+  found(&use, 0);
+  CHECK_EQ(mp_mutex_holder(lock, name), 0);
+  CHECK(strcmp(name, "?") == 0);
+  CHECK_EQ(mp_mutex_acquire(lock, MP_NOW), 0);
+  CHECK_EQ(mp_mutex_holder(lock, name), 1);
+  CHECK(strcmp(name, mp__me()->name) == 0);
+  memcpy(was, mp__me()->name, sizeof was);
+  memset(mp__me()->name, 'x', sizeof was);
+  memset(name, '?', sizeof name);
+  CHECK_EQ(mp_mutex_holder(lock, name), 1);
+  CHECK_EQ(strlen(name), MP_NAME_MAX);
+  memcpy(mp__me()->name, was, sizeof was);
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  leave(&use);
+}

@@ -54,6 +54,9 @@ TEST(has_bounds) {
   struct check_use use;
 
   found(&use);
+  CHECK_EQ(mp_sem_open(&other, 1, MP_SEM_SIGNALLING), 0);
+  CHECK_EQ(mp_ref_type(other), MP_TYPE_SEM);
+  mp_ref_close(&other);
   CHECK_EQ(mp_sem_open(&sem, 1, MP_SEM_BOUNDED), 0);
   CHECK_EQ(mp_ref_type(sem), MP_TYPE_BOUNDED);
   CHECK_EQ(mp_sem_release(sem), -MP_ETOOMANY);

@@ -155,12 +155,20 @@ static inline void test_on_alarm(int sig) {
   test_late = 1;
 }
 
-/* TEST_SLOWER=n gives each test n times as long (valgrind). */
-static inline unsigned test_limit(const struct test *t) {
-  const char *slower = getenv("TEST_SLOWER");
-  int n = slower ? atoi(slower) : 1;
+static inline unsigned test_option(const char *name, unsigned otherwise) {
+  const char *value = getenv(name);
+  int n = value ? atoi(value) : 0;
 
-  return t->seconds * (unsigned)(n > 0 ? n : 1);
+  return n > 0 ? (unsigned)n : otherwise;
+}
+
+/* TEST_SLOWER=n gives each test n times as long (valgrind), TEST_MOST=n no
+ * more than n seconds (mutants). */
+static inline unsigned test_limit(const struct test *t) {
+  unsigned seconds = t->seconds * test_option("TEST_SLOWER", 1);
+  unsigned most = test_option("TEST_MOST", seconds);
+
+  return seconds < most ? seconds : most;
 }
 
 /* 1 if it passed, TEST_SKIPPED */
@@ -214,6 +222,8 @@ int main(int argc, char **argv) {
   (void)setvbuf(stdout, NULL, _IOLBF, 0);
   (void)sigaction(SIGALRM, &late, NULL);
   for (t = test_first; t; t = t->next) {
+    if (counts[0] > 0 && test_option("TEST_FIRST", 0))
+      break; /* the first failure is enough */
     if (!test_chosen(t, argc, argv))
       continue;
     good = test_one(t);

@@ -27,7 +27,7 @@ static void died(int who) {
 }
 
 static void once(int self) {
-  (void)mp__lock_take(lock);
+  SIM_CHECK(mp__lock_take(lock) == 0 || sim_deaths() > 0);
   SIM_CHECK(inside == -1);
   inside = self;
   sim_step();
@@ -42,7 +42,13 @@ static void end(void) {
   SIM_CHECK(lock->word == 0);
 }
 
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
+}
+
 const struct scenario core_lock_scenarios[] = {
+    {"core-1", 1, make, begin, once, died, end_alone, 0},
     {"core-2-death", 2, make, begin, once, died, end, 1},
     {"core-3", 3, make, begin, once, died, end, 0},
     {"core-4-deaths", 4, make, begin, once, died, end, 2},

@@ -42,9 +42,36 @@ void sim_run(void);            /* one schedule */
 int sim_alive(int who);
 uint64_t sim_owner(int who); /* its owner word */
 uint32_t sim_deaths(void);   /* so far in this schedule */
-int sim_failed(void);        /* 1: the last schedule failed */
+/* Calls of the kernel in this schedule: to wake and to wait, for a descriptor
+ * of the vault, for the state of a process. */
+struct sim_calls {
+  unsigned wakes, waits, peeks, looks;
+};
+struct sim_calls sim_calls(void);
+/* Nobody is left in a count of sleepers. */
+#define SIM_NOBODY(count) SIM_CHECK((count) == 0 || sim_deaths() > 0)
+/* One alone asks the kernel for nothing. */
+#define SIM_ALONE()                                                            \
+  SIM_CHECK(sim_calls().wakes + sim_calls().waits + sim_calls().peeks +        \
+                sim_calls().looks ==                                           \
+            0)
+int sim_failed(void);     /* 1: the last schedule failed */
+mp_ref sim_seat(int who); /* MP_REF_EMPTY: no such */
 /* A deadline that a scenario may wait for: others need not be woken then. */
 int64_t sim_deadline(void);
+/* One that passes when a death has left all others asleep for long: whoever
+ * waits for what the dead alone could do. */
+int64_t sim_last_resort(void);
+/* share.c -- what they share */
+
+/* In make: all hold it, as those do who use something.  (Whose holder dies,
+ * that is looked at.) */
+void sim_share(mp_ref ref);
+/* Descriptors are the kernel's, and not put back after a schedule: in begin,
+ * the object's is made what its bell says. */
+void sim_bell(mp_ref ref, int fd);
+int sim_readable(int fd);
+void sim_look(void); /* a poller waits for others, and looks for deaths */
 
 /* search.c -- which schedules there are */
 

@@ -121,7 +121,14 @@ static void end(void) {
   SIM_CHECK(mutex()->word == 0);
 }
 
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
+}
+
 const struct scenario lock_scenarios[] = {
+    {"lock-1", 1, make, begin, twice, died, end_alone, 0},
+    {"rlock-1", 1, make_recursive, begin, nested, died, end_alone, 0},
     {"lock-2", 2, make, begin, twice, died, end, 0},
     {"lock-2-death", 2, make, begin, once, died, end, 1},
     {"lock-2-deaths", 2, make, begin, once, died, end, 2},

@@ -1,5 +1,6 @@
 /* main.c -- explore [--seconds=S] [--preemptions=N] [--seed=N] [--path=P]
- * [name...]: runs the scenarios whose names contain a word.
+ * [--first] [name...]: runs the scenarios whose names contain a word; with
+ * --first no more after one that failed.
  *
  * Each is searched with 0, 1, 2, ... preemptions, as far as its share of the
  * time goes; scenarios of three and more then run at random until it is over.
@@ -13,11 +14,14 @@
 #include <unistd.h>
 
 static const struct scenario *const lists[] = {
-    core_lock_scenarios, lock_scenarios, event_scenarios, queue_scenarios};
+    core_lock_scenarios, lock_scenarios, event_scenarios,
+    sem_scenarios,       cond_scenarios, barrier_scenarios,
+    queue_scenarios,     join_scenarios, arena_scenarios};
 #define LISTS (sizeof lists / sizeof *lists)
 
 static struct search options = {.seconds = 10, .preemptions = -1};
 static char **words;
+static int only_first; /* a failure is enough */
 
 static int wanted(const struct scenario *s) {
   char **w;
@@ -108,6 +112,8 @@ static int parse(const char *arg) {
     options.seed = strtoull(arg + 7, NULL, 10);
   else if (strncmp(arg, "--path=", 7) == 0)
     options.path = arg + 7;
+  else if (strcmp(arg, "--first") == 0)
+    only_first = 1;
   else
     return 0;
   return 1;
@@ -126,7 +132,7 @@ int main(int argc, char **argv) {
       n += wanted(s);
   for (i = 0; i < LISTS; i++)
     for (s = lists[i]; s->name; s++)
-      if (wanted(s)) {
+      if (wanted(s) && !(failed && only_first)) {
         if (run(s, options.seconds / n))
           passed++;
         else

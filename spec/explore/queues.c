@@ -1,6 +1,7 @@
 /* queues.c -- scenarios of queue.c, fifo.c and, below them, lock.c and the
  * journal: producers and consumers of a small queue. */
 #include "explore.h"
+#include "fifo.h"
 #include "scenarios.h"
 
 #define ITEMS 4
@@ -95,8 +96,55 @@ static void put_or_look(int self) {
     (void)get_one(MP_NOW);
 }
 
+/* Who polls hears of it, whoever dies in the middle. */
+static int fd;
+
+static void make_polled(void) {
+  make();
+  sim_share(queue);
+  fd = mp_queue_fd(queue);
+}
+
+static void begin_polled(void) {
+  begin();
+  sim_bell(queue, fd);
+}
+
+static void put_or_poll(int self) {
+  if (self == 0) {
+    put_one(0);
+    put_one(1);
+    return;
+  }
+  while (put[1] < 2 || mp_queue_len(queue) > 0) {
+    if (sim_readable(fd)) {
+      (void)get_one(MP_NOW);
+      mp_queue_rearm(queue, fd);
+    } else if (!sim_alive(0) && mp_queue_len(queue) == 0) {
+      break;
+    } else {
+      sim_look();
+    }
+  }
+}
+
+/* Puts and gets, and nobody waits. */
+static void to_itself(int self) {
+  (void)self;
+  put_one(0);
+  SIM_CHECK(get_one(MP_FOREVER) == 0);
+  put_one(1);
+  SIM_CHECK(get_one(MP_NOW) == 1);
+  SIM_CHECK(get_one(MP_NOW) == -1);
+  SIM_ALONE();
+}
+
 static void end(void) {
+  const struct mp__fifo *f = mp__at(MP_REF_ID(queue));
   int in_hand = 0, i;
+
+  SIM_NOBODY(f->q.item_sleepers);
+  SIM_NOBODY(f->q.room_sleepers);
 
   while (get_one(MP_NOW) >= 0)
     ;
@@ -110,11 +158,18 @@ static void end(void) {
 }
 
 const struct scenario queue_scenarios[] = {
+    {"queue-1", 1, make, begin, to_itself, NULL, end, 0},
+    {"queue-1-full", 1, make_bounded, begin, to_itself, NULL, end, 0},
     {"queue-1p1c", 2, make, begin, one_to_one, NULL, end, 0},
     {"queue-1p1c-full", 2, make_bounded, begin, one_to_one, NULL, end, 0},
     {"queue-1p2c", 3, make, begin, two_consumers, NULL, end, 0},
     {"queue-1p2c-full", 3, make_bounded, begin, two_consumers, NULL, end, 0},
     {"queue-2p1c-full", 3, make_bounded, begin, two_producers, NULL, end, 0},
     {"queue-2p1c-death", 3, make, begin, put_or_look, NULL, end, 1},
+    {"queue-poll-2", 2, make_polled, begin_polled, put_or_poll, NULL, end, 0},
+    {"queue-poll-2-death", 2, make_polled, begin_polled, put_or_poll, NULL, end,
+     1},
+    {"queue-poll-3-death", 3, make_polled, begin_polled, put_or_poll, NULL, end,
+     1},
     {"queue-2p2c-deaths", 4, make, begin, put_or_look, NULL, end, 2},
     {0}};

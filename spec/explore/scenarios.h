@@ -11,6 +11,11 @@
 extern const struct scenario core_lock_scenarios[];
 extern const struct scenario lock_scenarios[];
 extern const struct scenario event_scenarios[];
+extern const struct scenario sem_scenarios[];
+extern const struct scenario cond_scenarios[];
+extern const struct scenario barrier_scenarios[];
 extern const struct scenario queue_scenarios[];
+extern const struct scenario join_scenarios[];
+extern const struct scenario arena_scenarios[];
 
 #endif

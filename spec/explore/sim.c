@@ -16,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #define STACK (256 << 10)
 #define HOUR INT64_C(3600000000000)
 #define FIRST_PID 1000000
 #define STEPS_MAX 200000 /* of one schedule: else it runs in circles */
 #define RESCUES_MAX 40   /* naps that had to end by themselves after a death */
+#define LAST_RESORT INT64_C(20000000000) /* less than these take */
+#define FDS_LOST 4 /* that a fibre may have open when it is killed */
 
 struct fibre {
   ucontext_t context;
@@ -44,7 +47,10 @@ static int64_t clock_ns = HOUR;
 static uint32_t deaths;
 static unsigned steps, rescues;
 static int failed;
-static int64_t asked_for; /* the deadline that the scenario knows */
+static int64_t asked_for;      /* the deadline that the scenario knows */
+static int64_t began;          /* the schedule */
+static struct sim_calls calls; /* of the kernel, in this schedule */
+static int first_fd;           /* from here on they are of fibres that died */
 
 /* The state to go back to: the head, the seats, the blocks. */
 static struct piece {
@@ -117,35 +123,35 @@ static void kill_one(int who) {
 }
 
 /* What may happen at this point: `self` goes on, if it can; another does (then
- * that is a preemption); somebody dies; the deadline of a sleeper passes. */
+ * that is a preemption); somebody dies; the deadline of a sleeper passes; or,
+ * when nobody can go on, just time. */
 struct choice {
   int who;
-  enum { GOES_ON, DIES, IS_LATE } what;
+  enum { GOES_ON, DIES, IS_LATE, TIME } what;
 };
-
-static int can_run(int who) {
-  return fibres[who].state == SIM_READY || fibres[who].state == SIM_PAUSED;
-}
 
 static int list_choices(struct choice *c, int self) {
   int could = self >= 0 && fibres[self].state == SIM_READY;
   int n = 0;
+  int ready;
   int i;
 
   if (could)
     c[n++] = (struct choice){self, GOES_ON};
   if (!could || search_may_preempt())
     for (i = 0; i < scene->n; i++)
-      if (i != self && can_run(i))
+      if (i != self && fibres[i].state == SIM_READY)
         c[n++] = (struct choice){i, GOES_ON};
-  if (n == 0 && self >= 0 && can_run(self))
-    c[n++] =
-        (struct choice){self, GOES_ON}; /* it polls, and nobody else is there */
+  ready = n;
+  if (ready == 0 && deaths == 0)
+    return 0; /* that is no time to die: they must get on without */
+  if (ready == 0)
+    c[n++] = (struct choice){0, TIME};
   if ((int)deaths < scene->crashes)
     for (i = 0; i < scene->n; i++)
       if (i == self ? could : !could && fibres[i].state == SIM_ASLEEP)
         c[n++] = (struct choice){i, DIES};
-  for (i = 0; n > 0 && i < scene->n; i++)
+  for (i = 0; ready > 0 && i < scene->n; i++)
     if (fibres[i].state == SIM_ASLEEP && fibres[i].until == asked_for)
       c[n++] = (struct choice){i, IS_LATE};
   return n;
@@ -190,6 +196,22 @@ static int pass_time(void) {
   return 1;
 }
 
+/* There are only pollers and sleepers: after a death the next of these wakes by
+ * itself; if there are no such, another poller looks.  0: nobody is left. */
+static int look_again(int self) {
+  int i, who;
+
+  for (i = 1; i <= scene->n; i++) {
+    who = (self + i) % scene->n;
+    if (fibres[who].state == SIM_PAUSED) {
+      if (deaths == 0 || !pass_time())
+        fibres[who].state = SIM_READY;
+      return 1;
+    }
+  }
+  return pass_time();
+}
+
 /* Who goes on?  Returns in the fibre that called, when it is its turn. */
 static void schedule(void) {
   struct choice c[3 * SIM_MAX];
@@ -199,11 +221,12 @@ static void schedule(void) {
 
   for (;;) {
     n = list_choices(c, self);
-    if (n == 0 && !pass_time())
-      leave();
-    if (n == 0)
+    pick = n > 0 ? search_pick(n) : -1;
+    if (pick < 0 || c[pick].what == TIME) {
+      if (!look_again(self))
+        leave();
       continue;
-    pick = search_pick(n);
+    }
     if (c[pick].what == GOES_ON)
       break;
     if (c[pick].what == IS_LATE) {
@@ -279,6 +302,7 @@ int __wrap_mp__futex_wait(uint32_t *word, uint32_t val, int64_t deadline) {
   if (current < 0)
     return sleep_outside(deadline);
   sim_step();
+  calls.waits++;
   if (*word != val)
     return 0;
   fibres[current].word[0] = word;
@@ -307,6 +331,7 @@ int __wrap_mp__futex_waitv(const struct mp__waitv *list, unsigned n,
 void __wrap_mp__futex_wake(uint32_t *word, int n);
 void __wrap_mp__futex_wake(uint32_t *word, int n) {
   sim_step();
+  calls.wakes++;
   if (current >= 0)
     wake(word, n);
 }
@@ -325,11 +350,19 @@ int __wrap_mp__sys_procstat(int pid, char *state, uint64_t *start);
 int __wrap_mp__sys_procstat(int pid, char *state, uint64_t *start) {
   int who = pid - FIRST_PID;
 
+  calls.looks++;
   if (who >= 0 && who < scene->n && fibres[who].state == SIM_DEAD)
     return -ESRCH;
   *state = 'S';
   *start = 0;
   return 0;
+}
+
+int __real_mp__sys_peek_fd(int sock, unsigned at);
+int __wrap_mp__sys_peek_fd(int sock, unsigned at);
+int __wrap_mp__sys_peek_fd(int sock, unsigned at) {
+  calls.peeks++;
+  return __real_mp__sys_peek_fd(sock, at);
 }
 
 /* A schedule */
@@ -342,9 +375,20 @@ static void run_fibre(int who) {
 
 static void restore(void) {
   unsigned i;
+  int fd;
 
   for (i = 0; i < 3; i++)
     memcpy(mp__at(pieces[i].from), pieces[i].copy, pieces[i].len);
+  for (fd = first_fd; deaths > 0 && fd < first_fd + FDS_LOST; fd++)
+    (void)close(fd);
+}
+
+/* nap.c knows how idle the thread was: it has just had something to do. */
+static void forget_naps(void) {
+  struct mp__nap nap = {1};
+  uint32_t word = 0;
+
+  (void)mp__nap(&nap, &word, 0, clock_ns + 1);
 }
 
 static void begin_fibre(int who) {
@@ -362,11 +406,14 @@ void sim_run(void) {
   struct mp__slot *me = mp__me();
   int i;
 
+  forget_naps();
   restore();
   clock_ns += HOUR; /* whoever looks at the clock finds much time gone */
+  began = clock_ns;
   asked_for = 0;
   deaths = 0;
   steps = rescues = 0;
+  calls = (struct sim_calls){0};
   failed = 0;
   for (i = 0; i < scene->n; i++)
     begin_fibre(i);
@@ -382,8 +429,16 @@ int64_t sim_deadline(void) {
   return asked_for;
 }
 
+int64_t sim_last_resort(void) {
+  return began + LAST_RESORT;
+}
+
 int sim_alive(int who) {
-  return fibres[who].state != SIM_DEAD;
+  return who >= scene->n || fibres[who].state != SIM_DEAD;
+}
+
+mp_ref sim_seat(int who) {
+  return who < scene->n ? fibres[who].held : MP_REF_EMPTY;
 }
 
 uint64_t sim_owner(int who) {
@@ -392,6 +447,10 @@ uint64_t sim_owner(int who) {
 
 uint32_t sim_deaths(void) {
   return deaths;
+}
+
+struct sim_calls sim_calls(void) {
+  return calls;
 }
 
 /* The scene */
@@ -407,6 +466,7 @@ static void seat(int who) {
   s = f->seat = mp__at(MP_REF_ID(f->held));
   s->state = MP_RUNNING;
   s->method = MP_FORK;
+  s->flags = MP__PROC_PIPED; /* as most have */
   s->pid = s->tid = (uint32_t)(FIRST_PID + who);
   s->life.life = s->tid;
   f->owner = mp__slot_index(s) | (s->gen & 0x7fff) << 16;
@@ -435,4 +495,6 @@ void sim_make(const struct scenario *s) {
   keep(0, 0, sizeof(struct mp__head));
   keep(1, MP__SLOTS, MP__SLOTS + (MP__HEAD->nslots + 1) * MP__SLOT_SIZE);
   keep(2, MP__SLOTS + MP__HEAD->max_slots * MP__SLOT_SIZE, MP__HEAD->top);
+  first_fd = dup(0);
+  (void)close(first_fd);
 }
