@@ -21,6 +21,8 @@ FLAGS.debug = -O0 -g3
 FLAGS.fault = -DMP_FAULTS
 FLAGS.ubsan = -O1 -fsanitize=undefined -fno-sanitize-recover=undefined
 FLAGS.asan = $(FLAGS.ubsan) -fsanitize=address -fno-omit-frame-pointer
+FLAGS.msan = -O1 -fsanitize=memory -fsanitize-memory-track-origins \
+  -fno-omit-frame-pointer -fsanitize=fuzzer-no-link
 FLAGS.tsan = -O1 -fsanitize=thread
 FLAGS.explore = -include spec/explore/sim.h
 FLAGS.cov = -O0 --coverage -fprofile-update=atomic -DMP_FAULTS \
@@ -102,6 +104,9 @@ example_host := $(OUT)/host/example
 example_c := $(patsubst examples/c/%.c,$(OUT)/host/%,$(wildcard examples/c/*.c))
 hosts := $(embed_tests) $(example_host) $(example_c)
 fuzzers := $(patsubst spec/fuzz/%.c,$(OUT)/fuzz/%,$(fuzz_src))
+ifdef FUZZERS
+  fuzzers := $(FUZZERS:%=$(OUT)/fuzz/%_fuzz)
+endif
 bench_obj := $(patsubst spec/bench/floor/%.c,$(OUT)/obj/floor/%.o,$(bench_src))
 floor := $(OUT)/bench/floor
 
@@ -115,7 +120,7 @@ products := $(core_so) $(luamp) $(library)
 .PHONY: all debug run test check check-core check-lua embed rock examples \
   stubs doc dist amalgam musl \
   fault faults fault-tests coverage explorer explore stress soak mutate \
-  asan ubsan tsan valgrind fuzz bench bench-quick bench-curves \
+  asan ubsan tsan msan run-msan valgrind fuzz bench bench-quick bench-curves \
   lint layers fmt install \
   clean deps deps-test help suites run-fuzz FORCE
 
@@ -148,7 +153,8 @@ $(cmd_obj) $(OUT)/obj/embed/preload.o: $(OUT)/obj/%.o: runtime/%.c $(OUT)/flags
 
 # The Lua modules, compiled and written as C.
 $(OUT)/embed: runtime/embed/embed.c $(OUT)/flags
-	$(CC) -std=gnu11 $(CFLAGS) $(WARN) $(LUA_H) -o $@ $< $(LINK_LUA)
+	$(CC) -std=gnu11 $(CFLAGS) $(filter %memory,$(FLAGS.$(FLAVOUR))) $(WARN) \
+	  $(LUA_H) -o $@ $< $(LINK_LUA)
 
 $(OUT)/modules: FORCE
 	@mkdir -p $(@D)
@@ -217,10 +223,17 @@ $(floor): $(bench_obj)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LINK_LUA)
 
+# Those that damage the memory have what would end, start or hold up a process
+# taken by spec/fuzz/damage.h.
+DAMAGE_WRAPPED = mp__futex_wait mp__futex_waitv mp__sys_damaged \
+  mp__sys_kill_self mp__sys_exit mp_exit mp__sys_clone mp__sys_pidfd_signal \
+  mp__sys_tgkill mp__sys_wait mp__shm_unlink
+$(OUT)/fuzz/damage_fuzz $(OUT)/fuzz/attach_fuzz $(OUT)/fuzz/serve_fuzz: \
+  private WRAPS = $(DAMAGE_WRAPPED:%=-Wl,--wrap=%)
 $(fuzzers): $(OUT)/fuzz/%: spec/fuzz/%.c $(library)
 	@mkdir -p $(@D)
 	$(COMPILE) -Iruntime/include $(LUA_H) -fsanitize=fuzzer $(LDFLAGS) \
-	  -o $@ $< $(library) $(LINK_LUA)
+	  $(WRAPS) -o $@ $< $(library) $(LINK_LUA)
 
 -include $(wildcard $(OUT)/obj/*/*.d $(OUT)/*/*.d)
 
@@ -235,7 +248,7 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
 	@$(suites) rock dist explore layers stubs promises core embed luamp lua soak \
-	  examples install
+	  examples install share
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
 	@$(suites) lint layers stubs promises core embed luamp lua examples
@@ -304,6 +317,16 @@ ubsan: | deps-test ## the same with the undefined-behaviour sanitizer alone
 tsan: | deps ## C tests with the thread sanitizer
 	@$(MAKE) DEPS=no FLAVOUR=tsan SUITES=core suites
 
+# The decoders, by their corpora and specs; what Lua modules of C do is not seen.
+msan: | deps-test ## decoders with the memory sanitizer: LUA_SOURCE=dir with Lua's src/
+	@test -n '$(LUA_SOURCE)' || { sed -n '2,6s/^# //p' .ci/msan; exit 2; }
+	@.ci/deps fuzz
+	@.ci/msan $(LUA_SOURCE) $(BUILD)/msan-lua TIME=$(TIME) \
+	  FUZZERS='decode pickle value frame' run-fuzz run-msan
+
+run-msan: $(luamp)
+	@$(suites) decoders
+
 valgrind: $(tests) | deps ## C tests under memcheck
 	@.ci/deps valgrind
 	@$(suites) valgrind
@@ -313,6 +336,7 @@ suites: all $(tests) $(hosts) \
 	@$(suites) $(SUITES)
 
 TIME ?= 60
+# FUZZERS='decode frame' chooses.
 fuzz: | deps ## hostile bytes for whatever reads any, TIME=60 seconds each
 	@.ci/deps fuzz
 	@$(MAKE) DEPS=no FLAVOUR=fuzz CC=$(CLANG) TIME=$(TIME) run-fuzz
@@ -321,7 +345,8 @@ fuzz: | deps ## hostile bytes for whatever reads any, TIME=60 seconds each
 run-fuzz: $(fuzzers)
 	@test -n '$(fuzzers)' || { echo 'spec/fuzz: no *_fuzz.c'; exit 1; }
 	@for f in $(fuzzers); do n=$${f##*/}; mkdir -p $$f.corpus; \
-	  echo "== $$n"; $$f -max_total_time=$(TIME) -print_final_stats=1 \
+	  echo "== $$n"; $$f -max_total_time=$(TIME) -timeout=10 \
+	  -print_final_stats=1 \
 	  -artifact_prefix=$$f.crash- $$f.corpus spec/fuzz/corpus/$${n%_fuzz} \
 	  2>&1 | grep -E 'ERROR|SUMMARY|crash|Test unit|number_of_exec|Done' || \
 	  exit 1; ls $$f.crash-* 2>/dev/null && exit 1; done; \

@@ -109,14 +109,15 @@ describe("hosts:", function()
 
   it("F9 with a PID namespace of their own start and join, too", function()
     if not scripts.is_root() then pending "only root may" end
-    works[[
+    works([[
       mp.Process():start():join()
       assert(host.unshare_pid())
       local p = mp.Process(function()
         return require "host".getpid(), mp.current_process().name
       end):start()
       local ok, why = pcall(p.result, p)
-      assert(ok and why == 1 or tostring(why):find "amespace", why)]]
+      assert(ok and why == 1 or tostring(why):find "amespace", why)]],
+      { before = helper.leaks_unseen })
   end)
 end)
 

@@ -36,10 +36,11 @@ local function build_host()
   local dir = LUAMP:gsub("/bin/[^/]*$", "") .. "/spec"
   local so, source = dir .. "/host.so", root .. "/spec/host.c"
   local made = os.execute(("[ %s -nt %s ] || { mkdir -p %s && "
-    .. "${CC:-cc} -D_GNU_SOURCE -std=gnu11 -O1 -g -fPIC -shared -pthread "
+    .. "${CC:-cc} -D_GNU_SOURCE -std=gnu11 -O1 -g -fPIC -shared -pthread %s "
     .. "-I${LUA_INCDIR:-/usr/include/lua5.4} $(pkg-config --cflags lua5.4) "
-    .. "-o %s.$$ %s && mv %s.$$ %s; }"):format(so, source, dir, so, source,
-    so, so))
+    .. "-o %s.$$ %s && mv %s.$$ %s; }"):format(so, source, dir,
+    helper.sanitizer == "msan" and "-fsanitize=memory" or "", so, source, so,
+    so))
   assert(made, "cannot build spec/host.c")
   package.cpath = dir .. "/?.so;" .. package.cpath
   if not helper.sanitizer then -- plain Lua refuses such a module
@@ -278,11 +279,23 @@ local function write_script(dir, text)
   return path
 end
 
+-- The leak sanitizer stops its own process to look at it, which neither strace
+-- nor a process of another namespace lets it do.
+helper.leaks_unseen = "env ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0"
+
+local function wrapped(opts)
+  local words = opts.before or ""
+  if helper.sanitizer == "asan" and words:find "strace" then
+    words = helper.leaks_unseen .. " " .. words
+  end
+  return words
+end
+
 --- The shell's words that run a script.
 --- opts: program, args (a string), before (a command that runs it: "setsid")
 local function command(path, opts)
   return ("env LUA_PATH=%s LUA_CPATH=%s LUAMP=%s %s %s %s %s"):format(
-    quote(package.path), quote(package.cpath), LUAMP, opts.before or "",
+    quote(package.path), quote(package.cpath), LUAMP, wrapped(opts),
     opts.program or helper.program, path, opts.args or "")
 end
 

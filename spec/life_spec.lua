@@ -256,6 +256,7 @@ describe("a fork server", function()
   end)
 
   it("is killed at any time: no start hangs [C3 B13]", function()
+    helper.slow(20)
     assert.equal("ok\n", helper.output(SERVER .. [[
       local killer = mp.get_context("fork").Process{ daemon = true,
         target = function(parent)

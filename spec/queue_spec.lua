@@ -269,8 +269,9 @@ describe("queue:", function()
         local between = helper.slurp(dir .. "/trace"):match(
           '"begin", 5%) *= 5\n(.*)%f[^\n]%d+ +write%(2, "end"')
         for line in between:gmatch("[^\n]+") do
-          -- the collector's
-          assert.truthy(line:find("^%d+ +brk%(") or line:find("munmap"), line)
+          -- the collector's, and a sanitizer's
+          assert.truthy(line:find("^%d+ +brk%(") or line:find("munmap")
+            or helper.sanitizer and line:find("mmap"), line)
         end
       end)
     end)

@@ -132,6 +132,22 @@ local suites = {
     return map(counted, lines("ls " .. out .. "/host/*_test"))
   end,
   luamp = function() return specs(luamp) end,
+  -- Built with a Lua that does not know where Debian has modules.
+  decoders = function()
+    local paths = ("env LUA_PATH='%s' LUA_CPATH='%s' "):format(
+      lines(lua .. " -e 'print(package.path)'")[1],
+      lines(lua .. " -e 'print(package.cpath)'")[1])
+    return map(function(name)
+      return busted(paths .. luamp, "spec/" .. name .. "_spec.lua")
+    end, {"pack", "pickle"})
+  end,
+  -- A share of what `make fuzz` and `make fault` do.
+  share = function()
+    return {
+      counted("make -s TIME=3 fuzz"),
+      busted("env EVERY=40 " .. luamp, "spec/fault/syscall_spec.lua"),
+    }
+  end,
   lua = function() return specs(plain) end,
   fault = function()
     local tests = map(counted, lines("ls " .. out .. "/fault/*_test"))
@@ -179,11 +195,13 @@ local reports = results .. "/sanitizer"
 local sanitizers = ("export ASAN_OPTIONS=log_path=%s:exitcode=99:" ..
   "quarantine_size_mb=32 " ..
   "UBSAN_OPTIONS=log_path=%s:print_stacktrace=1 " ..
-  "TSAN_OPTIONS=log_path=%s:exitcode=99; "):format(reports, reports, reports)
+  "MSAN_OPTIONS=log_path=%s:exitcode=99 " ..
+  "TSAN_OPTIONS=log_path=%s:exitcode=99; "):format(reports, reports, reports,
+  reports)
 local flavour = out:match("/(%a*san)$")
 if flavour then
   sanitizers = sanitizers .. "export SPEC_SANITIZER=" .. flavour ..
-    " SPEC_LIMIT=60; "
+    (flavour == "msan" and " SPEC_LIMIT=240; " or " SPEC_LIMIT=60; ")
 end
 local setup = sanitizers .. "export LUAMP=" .. luamp .. "; "
 

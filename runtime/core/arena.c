@@ -38,7 +38,7 @@ struct block {
   uint64_t pad[5];
 };
 
-struct mp__here mp__here = {NULL, 0, -1, {-1, -1}, 0, {0, 0}, 1, NULL};
+struct mp__here mp__here = {NULL, 0, 0, -1, {-1, -1}, 0, {0, 0}, 1, NULL};
 
 /* Sizes of class 4k .. 4k+3: 256, 320, 384, 448 times 2^k. */
 static uint64_t class_size(uint64_t cls) {
@@ -56,6 +56,22 @@ static uint64_t class_for(uint64_t len) {
   while (class_size(cls) < len)
     cls++;
   return cls;
+}
+
+/* Further than was known: the memory has grown, or the offset is none. */
+void *mp__reach(uint64_t off) {
+  struct mp__file f = {0};
+  uint64_t size = MP__HEAD->size;
+
+  /* Of the descriptor, unless a host has put its own in its place. */
+  if (mp__sys_file(mp__here.memfd, &f) == 0 && f.ino == mp__here.memfd_ino)
+    size = f.size;
+  if (size > mp__here.window)
+    size = mp__here.window;
+  if (off & 7 || size < MP__TAIL || off > size - MP__TAIL)
+    mp__sys_damaged("an offset leads out of it");
+  mp__store64_rlx(&mp__here.reach, (size - MP__TAIL) >> 3);
+  return mp__here.base + off;
 }
 
 /* The journal */
@@ -92,8 +108,8 @@ uint64_t mp__peek(struct mp__txn *t, const uint64_t *word) {
 void mp__set(struct mp__txn *t, uint64_t *word, uint64_t value) {
   struct mp__head *h = MP__HEAD;
 
-  if (t->n == MP__TXN_MAX)
-    __builtin_trap(); /* our own invariant: no transaction is that long */
+  if (t->n == MP__TXN_MAX) /* no transaction is that long */
+    mp__sys_damaged("a transaction has no end");
   h->journal[2 * t->n] = mp__off(word);
   h->journal[2 * t->n + 1] = value;
   t->n++;
@@ -174,11 +190,13 @@ int mp__back(uint64_t from, uint64_t to) {
 static int grow(struct mp__txn *t, uint64_t need) {
   struct mp__head *h = MP__HEAD;
   uint64_t size = mp__peek(t, &h->size);
-  uint64_t want = need;
+  uint64_t want;
   int rc;
 
+  need += MP__TAIL;
   if (need <= size)
     return 0;
+  want = need;
   /* An eighth more than needed, so that growth is rare. */
   want += (want - size < GROW) ? GROW : (want - MP__SLOTS) / 8;
   want = (want + 4095) & ~(uint64_t)4095;
@@ -195,6 +213,16 @@ static int grow(struct mp__txn *t, uint64_t need) {
   return 0;
 }
 
+static uint64_t block_size(const struct block *b) {
+  uint64_t size;
+
+  if (b->cls >= MP__CLASSES)
+    mp__sys_damaged("a block has no size");
+  size = class_size(b->cls);
+  (void)mp__at(mp__off(b) + size - LINE);
+  return size;
+}
+
 static int take_free(struct mp__txn *t, uint64_t cls, uint64_t *off) {
   struct mp__head *h = MP__HEAD;
   uint64_t at = mp__peek(t, &h->free[cls]);
@@ -202,6 +230,8 @@ static int take_free(struct mp__txn *t, uint64_t cls, uint64_t *off) {
   uint64_t size = class_size(cls);
   int rc;
 
+  if (b->cls != cls || block_size(b) != size)
+    mp__sys_damaged("a free block is of another size");
   if (mp__peek(t, &b->bare)) {
     rc = mp__back(at, at + size);
     if (rc < 0)
@@ -230,6 +260,9 @@ int mp__alloc(struct mp__txn *t, uint64_t len, uint64_t *off) {
   if (mp__peek(t, &h->free[cls]))
     return take_free(t, cls, off);
   at = mp__peek(t, &h->top);
+  (void)mp__at(at); /* before the kernel is asked for so much */
+  if (at & (LINE - 1) || at < MP__SLOTS)
+    mp__sys_damaged("the first free byte is none");
   rc = grow(t, at + class_size(cls));
   if (rc < 0)
     return rc;
@@ -262,7 +295,7 @@ void mp__free(struct mp__txn *t, uint64_t off) {
   struct mp__head *h = MP__HEAD;
   uint64_t at = off - LINE;
   struct block *b = mp__at(at);
-  uint64_t size = class_size(b->cls);
+  uint64_t size = block_size(b);
   uint64_t kept = mp__peek(t, &h->retained);
 
   if (size >= LARGE && kept + size > retain() && !t->bare) {
@@ -276,9 +309,12 @@ void mp__free(struct mp__txn *t, uint64_t off) {
 }
 
 uint64_t mp__usable(uint64_t off) {
-  struct block *b = mp__at(off - LINE);
+  return block_size(mp__at(off - LINE)) - LINE;
+}
 
-  return class_size(b->cls) - LINE;
+void mp__whole(uint64_t off, uint64_t len) {
+  if (len > mp__usable(off))
+    mp__sys_damaged("an object is longer than its block");
 }
 
 /* The mapping */
@@ -328,10 +364,13 @@ int mp__arena_found(void) {
   h->max_slots = mp__here.window >= (uint64_t)1 << 30 ? 65535 : 8192;
   data = MP__SLOTS + (uint64_t)h->max_slots * MP__SLOT_SIZE;
   data = (data + 4095) & ~(uint64_t)4095;
+  rc = mp__back(data, data + MP__TAIL);
+  if (rc < 0)
+    goto fail;
   h->magic = MP__MAGIC;
   h->layout = MP__LAYOUT;
   h->window = mp__here.window;
-  h->size = data;
+  h->size = data + MP__TAIL;
   h->top = data;
   mp__here.memfd_ino = mp__sys_inode(mp__here.memfd);
   return 0;
@@ -349,6 +388,7 @@ void mp__arena_forget(void) {
   if (mp__here.base)
     (void)munmap(mp__here.base, mp__here.window);
   mp__here.base = NULL;
+  mp__here.reach = 0;
   mp__sys_close(mp__here.memfd);
   mp__here.memfd = -1;
   mp__sys_null_drop();
@@ -358,23 +398,46 @@ void mp__arena_forget(void) {
   }
 }
 
+/* Is this a head that we have written, and the file as long as it says?  It is
+ * a copy: what is looked at does not change any more. */
+static int check_head(const struct mp__head *h, const struct mp__file *f) {
+  uint64_t seats = (uint64_t)h->max_slots * MP__SLOT_SIZE;
+
+  if (h->magic != MP__MAGIC || h->layout != MP__LAYOUT)
+    return -MP_EVERSION;
+  if (h->window < WINDOW_MIN || h->window > WINDOW_MAX || h->window & 4095 ||
+      h->size > f->size || h->size > h->window || h->size < MP__TAIL ||
+      h->max_slots == 0 || h->max_slots > 65535 || h->nslots >= h->max_slots ||
+      h->top < MP__SLOTS + seats || h->top > h->size - MP__TAIL ||
+      h->top & (LINE - 1))
+    return -MP_EDAMAGED;
+  return 0;
+}
+
 int mp__arena_map(int memfd) {
-  uint64_t window;
+  struct mp__file f = {0};
+  struct mp__head h;
   int rc;
 
   mp__here.memfd = memfd;
-  mp__here.memfd_ino = mp__sys_inode(memfd);
-  rc = map(4096); /* to read how much there is to map */
+  rc = mp__sys_file(memfd, &f);
   if (rc < 0)
     return rc;
-  window = MP__HEAD->magic == MP__MAGIC && MP__HEAD->layout == MP__LAYOUT
-               ? MP__HEAD->window
-               : 0;
-  (void)munmap(mp__here.base, 4096);
-  mp__here.base = NULL;
-  if (window == 0)
+  mp__here.memfd_ino = f.ino;
+  if (f.size < MP__SLOTS)
     return -MP_EVERSION;
-  return map(window);
+  rc = map(MP__SLOTS); /* to read how much there is to map */
+  if (rc < 0)
+    return rc;
+  memcpy(&h, mp__here.base, sizeof h);
+  /* Others let it grow: what contains is read after what is contained. */
+  h.size = mp__load64_acq(&MP__HEAD->size);
+  rc = mp__sys_file(memfd, &f);
+  (void)munmap(mp__here.base, MP__SLOTS);
+  mp__here.base = NULL;
+  if (rc == 0)
+    rc = check_head(&h, &f);
+  return rc < 0 ? rc : map(h.window);
 }
 
 /* A host may close every descriptor, or put its own in the place of ours. */

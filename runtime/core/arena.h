@@ -18,6 +18,7 @@
 
 #include "atomic.h"
 #include "mp.h"
+#include "sys.h"
 
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
 #ifdef __GLIBC__
@@ -29,6 +30,7 @@
 #define MP__TXN_MAX 126
 #define MP__SLOTS 65536 /* offset of the process table */
 #define MP__SLOT_SIZE 512
+#define MP__TAIL 16384 /* bytes behind the last block: see mp__at */
 
 /* 0: free; else slot index (bits 0..15), low bits of its generation (16..30)
  * of the holder, bit 31: somebody sleeps on the word. */
@@ -96,7 +98,8 @@ struct mp__head {
 /* What this process knows of its family.  Written by mp_enter and mp_join,
  * and by the child right after a fork. */
 struct mp__here {
-  char *base; /* NULL: no family yet */
+  char *base;     /* NULL: no family yet */
+  uint64_t reach; /* eighths of the last offset that is known to be backed */
   uint64_t window;
   int memfd;
   int vault[2];
@@ -111,8 +114,23 @@ extern struct mp__here mp__here;
 
 #define MP__HEAD ((struct mp__head *)(void *)mp__here.base)
 
+/* The one door to shared memory.  An offset that somebody's stray write has
+ * made leads nowhere outside: unaligned ones are turned into large ones, and
+ * behind any that passes there are MP__TAIL bytes.  What is longer (ledgers,
+ * parcels, cells) is looked at by mp__usable.  arena.c */
+void *mp__reach(uint64_t off);
 static inline void *mp__at(uint64_t off) {
+  if (__builtin_expect((off >> 3 | off << 61) > mp__load64_rlx(&mp__here.reach),
+                       0))
+    return mp__reach(off);
   return mp__here.base + off;
+}
+
+/* One more step along what lies in the memory: there are never more than it has
+ * words, unless a stray write has made a circle. */
+static inline void mp__turn(uint64_t *steps) {
+  if (++*steps > mp__load64_rlx(&mp__here.reach))
+    mp__sys_damaged("a list has no end");
 }
 
 static inline uint64_t mp__off(const void *p) {
@@ -161,6 +179,8 @@ void mp__replay(void);              /* after a death; big lock held */
 int mp__alloc(struct mp__txn *t, uint64_t len, uint64_t *off);
 void mp__free(struct mp__txn *t, uint64_t off);
 uint64_t mp__usable(uint64_t off); /* bytes in the block */
+/* The block at `off` has `len` bytes, or somebody has damaged it. */
+void mp__whole(uint64_t off, uint64_t len);
 /* Back [from, to) of the file with memory. */
 int mp__back(uint64_t from, uint64_t to);
 

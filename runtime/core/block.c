@@ -200,7 +200,8 @@ int mp_block_map(mp_ref ref, struct mp_map *m) {
 }
 
 int mp_block_name(mp_ref ref, char name[MP_BLOCK_NAME_MAX + 1]) {
-  memcpy(name, block_of(ref)->name, MP_BLOCK_NAME_MAX + 1);
+  memcpy(name, block_of(ref)->name, MP_BLOCK_NAME_MAX);
+  name[MP_BLOCK_NAME_MAX] = '\0';
   return 0;
 }
 

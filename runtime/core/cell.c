@@ -10,6 +10,7 @@
 #include "cell.h"
 #include "family.h"
 #include "fault.h"
+#include "sys.h"
 
 #include <errno.h>
 #include <string.h>
@@ -90,9 +91,21 @@ int mp_cell_open(mp_ref *held, enum mp_type type, const struct mp_cell *what) {
   return 0;
 }
 
+/* Its data lies behind its fields, and in its block. */
+static void check_room(const struct mp__cell *c) {
+  uint64_t room = mp__usable(mp__off(c));
+  uint64_t len;
+
+  if (c->data > room || __builtin_mul_overflow(c->n, c->size, &len) ||
+      len > room - c->data || c->data < sizeof *c ||
+      (c->data - sizeof *c) / sizeof *c->fields < c->nfields)
+    mp__sys_damaged("an array is longer than its block");
+}
+
 void mp_cell_view(mp_ref cell, struct mp_cell *view) {
   struct mp__cell *c = cell_of(cell);
 
+  check_room(c);
   *view = (struct mp_cell){
       .data = (char *)c + c->data,
       .n = c->n,

@@ -57,8 +57,10 @@ static int is_gone(const struct row *r) {
 static struct row *next_row(const struct mp__fifo *f, const struct row *r) {
   struct rows *block;
   uint64_t off = mp__load64_acq(&f->rows);
+  uint64_t steps = 0;
 
   for (; off; off = block->next) {
+    mp__turn(&steps);
     block = mp__at(off);
     if (!r)
       return block->row;
@@ -71,7 +73,9 @@ static struct row *next_row(const struct mp__fifo *f, const struct row *r) {
 }
 
 #define EACH_ROW(f, r)                                                         \
-  (struct row *r = next_row(f, NULL); r; r = next_row(f, r))
+  (uint64_t steps_ = 0, once_ = 1; once_;                                      \
+   once_ = 0) for (struct row *r = next_row(f, NULL);                          \
+                   r && (mp__turn(&steps_), 1); r = next_row(f, r))
 
 /* The caller's own, or (with `spare`) one that it may have; else NULL.  Looked
  * for from where the seat's number says, so that the first is mostly it. */
@@ -80,10 +84,12 @@ static struct row *my_row(const struct mp__fifo *f, int spare) {
   unsigned hint = mp__slot_index(mp__me());
   struct row *found = NULL;
   struct rows *block;
+  uint64_t steps = 0;
   uint64_t off;
   unsigned i;
 
   for (off = mp__load64_acq(&f->rows); off; off = block->next) {
+    mp__turn(&steps);
     block = mp__at(off);
     for (i = 0; i < ROWS; i++) {
       struct row *r = &block->row[(hint + i) % ROWS];

@@ -47,6 +47,7 @@ static const struct {
     AT(MP_ETOOMANY) = {NULL, "released too many times"},
     AT(MP_EKERNEL) = {NULL, "luamp needs memfd_create, pidfd_open and "
                             "pidfd_send_signal (Linux 5.3)"},
+    AT(MP_EDAMAGED) = {NULL, "the family's shared memory is damaged"},
 };
 
 _Static_assert(sizeof own / sizeof *own == MP_ELAST - MP_ETIMEOUT,

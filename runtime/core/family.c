@@ -219,7 +219,7 @@ static int take_seat(struct mp__slot **s, const char *name, uint64_t flags) {
   }
   mp__set(&t, &(*s)->obj.refs[0], 1);
   mp__set(&t, &(*s)->flags, flags);
-  strcpy((*s)->name, name);
+  memmove((*s)->name, name, strnlen(name, MP_NAME_MAX));
   mp__end(&t);
   return 0;
 }

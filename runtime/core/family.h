@@ -91,6 +91,7 @@ enum {
 /* A free ledger entry: MP__ENTRY_FREE | index of the next free << 6. */
 #define MP__ENTRY_FREE 0x20u
 #define MP__ENTRY_MIN 15
+#define MP__ENTRIES_MAX ((1u << (64 - MP_REF_BITS)) - 1)
 
 #define MP__SLOT_REF(s) mp__off(s)
 
@@ -148,6 +149,7 @@ void mp__let(struct mp__txn *t, struct mp__slot *who, mp_ref held);
 void mp__pass(struct mp__txn *t, struct mp__slot *who, mp_ref held);
 int mp__obj_new(struct mp__txn *t, enum mp_type type, uint64_t len,
                 uint64_t *off);
+uint64_t *mp__ledger(const struct mp__slot *s); /* all of its entries */
 int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
                     struct mp__slot *to);
 
@@ -233,6 +235,7 @@ struct mp__parcel {
 /* By the deadline for the lock: -MP_ETIMEOUT, -EINTR. */
 int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline);
 void mp__parcel_view(mp_ref held, struct mp_msg *m);
+void mp__parcel_check(const struct mp__parcel *p); /* or it is damaged */
 size_t mp__out_len(const struct mp_out *out);
 void mp__out_copy(void *to, const struct mp_out *out);
 

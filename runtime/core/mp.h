@@ -61,6 +61,7 @@ enum {
   MP_ENOTOWNER,       /* release of a recursive lock that another holds */
   MP_ETOOMANY,        /* a semaphore released too often */
   MP_EKERNEL,         /* a system call that we cannot do without is missing */
+  MP_EDAMAGED,        /* the family's memory, by a stray write of a member */
   MP_ELAST
 };
 

@@ -9,6 +9,7 @@
 
 #include "family.h"
 #include "fault.h"
+#include "sys.h"
 
 #include <string.h>
 
@@ -77,9 +78,17 @@ int mp__parcel_new(const struct mp_out *out, mp_ref *held, int64_t deadline) {
   return 0;
 }
 
+void mp__parcel_check(const struct mp__parcel *p) {
+  uint64_t room = mp__usable(mp__off(p)) - sizeof *p;
+
+  if (p->len > room || p->nrefs > (room - p->len) / sizeof *p->refs)
+    mp__sys_damaged("a message is longer than its block");
+}
+
 void mp__parcel_view(mp_ref held, struct mp_msg *m) {
   struct mp__parcel *p = mp__at(MP_REF_ID(held));
 
+  mp__parcel_check(p);
   m->parcel = held;
   m->refs = p->refs;
   m->nrefs = (unsigned)p->nrefs;

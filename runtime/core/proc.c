@@ -79,12 +79,14 @@ mp_ref mp_proc_parent(void) {
 int mp_proc_child(unsigned i, mp_ref *held) {
   struct mp__slot *s;
   struct mp__txn t;
+  uint64_t steps = 0;
   uint64_t at;
   int rc = -ENOENT;
 
   *held = MP_REF_EMPTY;
   mp__begin(&t);
   for (at = mp__me()->child; at; at = s->older) {
+    mp__turn(&steps);
     s = mp__slot_at(at);
     if (!(s->flags & MP__PROC_HIDDEN) && i-- == 0) {
       rc = mp__hold(&t, mp__me(), at, held);

@@ -373,11 +373,13 @@ static int get_parcel(struct mp__queue *q, struct mp__record *r,
 
 int mp__queue_first(struct mp__queue *q, struct mp__record **r, int *left,
                     int64_t deadline) {
+  uint64_t steps = 0;
   int rc;
 
   *left = 0;
   while ((*r = mp__record_at(q->get_seg, mp__units(q->get)))->kind ==
          MP__NEXT) {
+    mp__turn(&steps);
     rc = leave_segment(q, deadline);
     if (rc < 0)
       return rc;
@@ -400,7 +402,7 @@ int mp__queue_take(struct mp__queue *q, struct mp_msg *m, void *scratch,
   if (rc < 0)
     return rc;
   if (r->len > MP_INLINE_MAX)
-    return -MP_EPROTOCOL; /* somebody wrote where nobody should */
+    return -MP_EDAMAGED; /* somebody wrote where nobody should */
   memcpy(scratch, r + 1, r->len);
   m->data = scratch;
   m->len = r->len;

@@ -55,7 +55,7 @@ static int sweep_peers(struct mp_ready *r) {
 }
 
 static int holds(struct mp__slot *s, uint64_t name) {
-  const uint64_t *e = s->ledger ? mp__at(s->ledger) : NULL;
+  const uint64_t *e = s->ledger ? mp__ledger(s) : NULL;
   uint64_t i;
 
   for (i = 1; e && i < s->ledger_len; i++)

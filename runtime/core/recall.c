@@ -14,8 +14,10 @@
 /* The record of the message behind the position *pos of segment *seg. */
 static struct mp__record *next_record(uint64_t *seg, uint64_t *pos) {
   struct mp__record *r;
+  uint64_t steps = 0;
 
   while ((r = mp__record_at(*seg, *pos))->kind == MP__NEXT) {
+    mp__turn(&steps);
     *seg = ((struct mp__segment *)mp__at(*seg))->next;
     *pos = 0;
   }
@@ -31,8 +33,10 @@ static unsigned void_some(struct mp__queue *q, uint32_t from, uint32_t to,
   uint64_t seg = q->get_seg;
   uint64_t pos = mp__units(q->get);
   unsigned found = 0;
+  uint64_t steps = 0;
 
   while (number++ != last && found < n && (int32_t)(to - number) >= 0) {
+    mp__turn(&steps);
     struct mp__record *r = next_record(&seg, &pos);
 
     if ((int32_t)(number - from) < 0 || r->kind & MP__VOID)
@@ -94,12 +98,14 @@ static int pass_one(struct mp__queue *q, struct mp__record *r,
 int mp__queue_pass(struct mp__queue *q, int64_t deadline) {
   uint64_t get = q->get;
   struct mp__record *r;
+  uint64_t steps = 0;
   int left;
   int rc = 0;
 
   if (!q->voids)
     return 0;
   while (rc == 0 && !mp__queue_empty(q)) {
+    mp__turn(&steps);
     rc = mp__queue_first(q, &r, &left, deadline);
     if (rc < 0 || !(r->kind & MP__VOID))
       break;

@@ -16,6 +16,7 @@
 #include "family.h"
 #include "fault.h"
 #include "fifo.h"
+#include "sys.h"
 
 #include <errno.h>
 #include <string.h>
@@ -109,8 +110,15 @@ static void note_pipe(struct mp__txn *t, struct mp__slot *who) {
     mp__set(t, &who->flags, flags | MP__PROC_PIPED);
 }
 
-static uint64_t *entries(struct mp__txn *t, struct mp__slot *s) {
-  return mp__at(mp__peek(t, &s->ledger));
+static uint64_t *entry(struct mp__txn *t, struct mp__slot *s, uint64_t i) {
+  return mp__at(mp__peek(t, &s->ledger) + i * sizeof(uint64_t));
+}
+
+uint64_t *mp__ledger(const struct mp__slot *s) {
+  mp__whole(s->ledger, s->ledger_len > MP__ENTRIES_MAX
+                           ? UINT64_MAX
+                           : s->ledger_len * sizeof(uint64_t));
+  return mp__at(s->ledger);
 }
 
 static int ledger_grow(struct mp__txn *t, struct mp__slot *s) {
@@ -123,6 +131,8 @@ static int ledger_grow(struct mp__txn *t, struct mp__slot *s) {
 
   if (len < cap && len > 0)
     return 0;
+  if (old && len > cap)
+    mp__sys_damaged("a ledger is longer than its block");
   rc = mp__alloc(
       t, old ? cap * 2 * sizeof(uint64_t) : MP__ENTRY_MIN * sizeof(uint64_t),
       &off);
@@ -150,16 +160,16 @@ int mp__hold(struct mp__txn *t, struct mp__slot *who, uint64_t name,
 
   name = MP_REF_ID(name);
   if (i) {
-    e = entries(t, who) + i;
+    e = entry(t, who, i);
     mp__set(t, &who->ledger_free, mp__peek(t, e) >> 6);
   } else {
     rc = ledger_grow(t, who);
     if (rc < 0)
       return rc;
     i = mp__peek(t, &who->ledger_len);
-    if (i >> (64 - MP_REF_BITS))
+    if (i > MP__ENTRIES_MAX)
       return -ENOMEM;
-    e = entries(t, who) + i;
+    e = entry(t, who, i);
     mp__set(t, &who->ledger_len, i + 1);
   }
   mp__set(t, e, name);
@@ -173,7 +183,7 @@ int mp__hold(struct mp__txn *t, struct mp__slot *who, uint64_t name,
 static void ledger_drop(struct mp__txn *t, struct mp__slot *who, mp_ref held) {
   uint64_t i = held >> MP_REF_BITS;
 
-  mp__set(t, entries(t, who) + i,
+  mp__set(t, entry(t, who, i),
           mp__peek(t, &who->ledger_free) << 6 | MP__ENTRY_FREE);
   mp__set(t, &who->ledger_free, i);
 }
@@ -193,7 +203,7 @@ void mp__pass(struct mp__txn *t, struct mp__slot *who, mp_ref held) {
 int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
                     struct mp__slot *to) {
   uint64_t len = from->ledger_len;
-  uint64_t *src = mp__at(from->ledger);
+  uint64_t *src = mp__ledger(from);
   uint64_t *dst;
   uint64_t off;
   uint64_t i;
@@ -225,7 +235,7 @@ int mp__ledger_copy(struct mp__txn *t, struct mp__slot *from,
 
 /* The first entry from the i-th on that names an end of a pipe; 0: none. */
 static uint64_t next_pipe(struct mp__slot *s, uint64_t i) {
-  const uint64_t *e = mp__at(s->ledger);
+  const uint64_t *e = mp__ledger(s);
 
   for (; i < s->ledger_len; i++)
     if (e[i] && !(e[i] & MP__ENTRY_FREE) && is_pipe(e[i]))
@@ -257,7 +267,7 @@ void mp__leave_pipes(void) {
     i = next_pipe(me, i);
     if (!i)
       break;
-    mp__let(&t, me, ((uint64_t *)mp__at(me->ledger))[i] | i << MP_REF_BITS);
+    mp__let(&t, me, *entry(&t, me, i) | i << MP_REF_BITS);
     mp__end(&t);
   }
   mp__abort(&t);
@@ -398,6 +408,7 @@ static int parcel_step(struct mp__txn *t, struct mp__parcel *p) {
 
   if (n == 0)
     return 0;
+  mp__parcel_check(p);
   mp__set(t, &p->nrefs, n - 1);
   mp__unref(t, p->refs[n - 1]);
   return 1;
@@ -462,9 +473,11 @@ static int step(struct mp__txn *t, struct mp__obj *o) {
 void mp__collect(void) {
   struct mp__txn t;
   struct mp__obj *o;
+  uint64_t steps = 0;
   int tidy = 0;
 
   while (mp__load64_rlx(&MP__HEAD->garbage)) {
+    mp__turn(&steps);
     /* A stopped process has the lock: whoever collects next does this. */
     if (mp__begin_by(&t, MP_NOW) < 0)
       break;

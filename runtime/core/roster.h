@@ -44,19 +44,22 @@ int mp__roster_step(struct mp__txn *t, struct mp__roster *r);
 struct mp__walk {
   struct mp__roster *part;
   uint64_t i;
+  uint64_t steps;
 };
 
-#define MP__WALK(roster) ((struct mp__walk){roster, 0})
+#define MP__WALK(roster) ((struct mp__walk){roster, 0, 0})
 
 /* The next row, or NULL. */
 static inline struct mp__row *mp__walk(struct mp__walk *w) {
+  mp__turn(&w->steps);
   while (w->i == w->part->len) {
     if (!w->part->more)
       return NULL;
+    mp__turn(&w->steps);
     w->part = mp__at(w->part->more);
     w->i = 0;
   }
-  return &w->part->row[w->i++];
+  return mp__at(mp__off(w->part->row) + w->i++ * sizeof(struct mp__row));
 }
 
 #endif

@@ -144,19 +144,37 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
   if (rc >= 0)
     rc = -EPIPE;
   mp__start_undo(s);
-  /* A C library that cannot be forked behind its back: a fresh program is what
-   * the caller wants, too. */
-  return rc == -ENOSYS ? mp_proc_spawn(p, argv) : rc;
+  /* A C library that cannot be forked behind its back: a fresh program
+   * is what the caller wants, too. */
+  if (rc == -ENOSYS)
+    return argv ? mp_proc_spawn(p, argv) : -ENOENT;
+  return rc;
 }
 
 /* In the server */
 
+/* The seat that is to be sat on, and by nobody yet; NULL: what came is not from
+ * mp_proc_serve. */
+static struct mp__slot *asked(const struct request *q) {
+  uint64_t at = q->slot - MP__SLOTS;
+  struct mp__slot *s;
+
+  if (at % MP__SLOT_SIZE || at / MP__SLOT_SIZE == 0 ||
+      at / MP__SLOT_SIZE > MP__HEAD->nslots)
+    return NULL;
+  s = mp__slot_at(q->slot);
+  return s->gen == q->gen && s->method == MP_FORKSERVER &&
+                 s->state == MP_RUNNING && mp__load32_acq(&s->pid) == 0
+             ? s
+             : NULL;
+}
+
 static int fork_one(const struct request *q, void **robust) {
-  struct mp__slot *s = mp__at(q->slot);
+  struct mp__slot *s = asked(q);
   struct mp__hush hush;
   int rc;
 
-  if (s->gen != q->gen || mp__load32_acq(&s->pid) != 0)
+  if (!s)
     return -ESRCH;
   *robust = mp__robust_head();
   mp__hush(&hush, s);
@@ -167,30 +185,35 @@ static int fork_one(const struct request *q, void **robust) {
   return rc;
 }
 
+/* One request; 0 in a forked child, else > 0 or -errno, which is answered.  An
+ * answer that cannot be sent would be waited for: the end of the server is one,
+ * too. */
+static int32_t answer_one(struct request *q, void **robust) {
+  int64_t n = mp__sys_read(serving_sock, q, sizeof *q);
+  int32_t rc;
+
+  if (n != sizeof *q)
+    mp_exit(0); /* nobody is left to ask */
+  rc = fork_one(q, robust);
+  if (rc > 0)
+    ((struct mp__slot *)mp__at(q->slot))->born = mp__sys_ticks();
+  MP_FAULT("server.forked");
+  if (rc != 0 && mp__sys_send(serving_sock, &rc, sizeof rc) < 0)
+    mp_exit(0);
+  return rc;
+}
 
 int mp_serve(void) {
   struct sigaction before;
   struct request q;
   void *robust = NULL;
-  int64_t n;
-  int32_t rc;
 
   /* Ctrl-C is for the others; what the interpreter does about it, its children
    * shall do again. */
   (void)sigaction(SIGINT, NULL, &before);
   mp_ignore_interrupt();
-  for (;;) {
-    n = mp__sys_read(serving_sock, &q, sizeof q);
-    if (n != sizeof q)
-      mp_exit(0); /* nobody is left to ask */
-    rc = fork_one(&q, &robust);
-    if (rc > 0)
-      ((struct mp__slot *)mp__at(q.slot))->born = mp__sys_ticks();
-    MP_FAULT("server.forked");
-    if (rc == 0)
-      break;
-    (void)mp__sys_send(serving_sock, &rc, sizeof rc);
-  }
+  while (answer_one(&q, &robust) != 0)
+    ;
   mp__sys_close(serving_sock);
   (void)sigaction(SIGINT, &before, NULL);
   mp__start_child(mp__at(q.slot), robust);
@@ -221,10 +244,10 @@ int mp_join(const char *ticket) {
     if (fd[rc] >= 0)
       (void)mp__sys_cloexec(fd[rc]);
   if (index == 0 || index > MP__HEAD->nslots)
-    return -EINVAL;
+    return -MP_EDAMAGED;
   s = mp__slot_at(MP__SLOTS + (uint64_t)index * MP__SLOT_SIZE);
   if (s->gen != gen || s->state != MP_STARTING)
-    return -EINVAL;
+    return -MP_EDAMAGED;
   mp__set_me(s, 0);
   mp__name_self(s);
   (void)mp__born(s, mp__robust_head());

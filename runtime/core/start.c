@@ -132,7 +132,7 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
 void mp__hush(struct mp__hush *h, const struct mp__slot *s) {
   sigset_t set;
 
-  h->hushed = (s->flags & MP_PROC_QUIET) != 0;
+  h->hushed = (mp__load64_rlx(&s->flags) & MP_PROC_QUIET) != 0;
   if (!h->hushed)
     return;
   (void)sigemptyset(&set);

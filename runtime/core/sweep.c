@@ -19,7 +19,8 @@ static void sweep_sleeper(struct mp__slot *s) {
   if (!off)
     return;
   mp__store64_rlx(&s->waiting, 0);
-  (void)mp__add32_seq(mp__at(off), (uint32_t)-1);
+  (void)mp__add32_seq((uint32_t *)mp__at(off & ~(uint64_t)7) + (off >> 2 & 1),
+                      (uint32_t)-1);
 }
 
 void mp__leave_parent(struct mp__txn *t, struct mp__slot *s) {
@@ -74,7 +75,7 @@ void mp__ledger_ring(void) {
 /* Let go of the last entries of a ledger, as many as fit a transaction well;
  * 0 when there are none.  The owner is dead, or was never born. */
 int mp__ledger_step(struct mp__txn *t, struct mp__slot *s) {
-  uint64_t *e = s->ledger ? mp__at(s->ledger) : NULL;
+  uint64_t *e = s->ledger ? mp__ledger(s) : NULL;
   uint64_t i = e ? s->ledger_len : 0;
   int n = 0;
 
@@ -150,10 +151,12 @@ void mp__tell_end(struct mp__slot *s) {
 
 void mp__sweep(struct mp__slot *s) {
   struct mp__txn t;
+  uint64_t steps = 0;
   int more = 1;
   int keep;
 
   while (more) {
+    mp__turn(&steps);
     keep = -1;
     /* A stopped process has the lock: the next look sweeps. */
     if (mp__begin_by(&t, MP_NOW) < 0)

@@ -70,6 +70,9 @@ int mp__sys_gettid(void);
 void mp__sys_yield(void);
 void mp__sys_kill_self(void);
 _Noreturn void mp__sys_exit(int code); /* at once */
+/* Somebody has written where nobody should: says so, and is killed by SIGABRT
+ * before more is damaged. */
+_Noreturn void mp__sys_damaged(const char *what);
 int mp__sys_procstat(int pid, char *state, uint64_t *start_time);
 /* `born`: of a process that started no later, in ticks; 0: of any */
 int mp__sys_exit_status(int pid, uint64_t born, int *status);

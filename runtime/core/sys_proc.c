@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,6 +99,16 @@ int mp__sys_exit_status(int pid, uint64_t born, int *status) {
     return -ESRCH;
   *status = (int)stat_field(f, 52);
   return 0;
+}
+
+void mp__sys_damaged(const char *what) {
+  static const char says[] = "luamp: the family's shared memory is damaged: ";
+  struct iovec part[] = {{(void *)(uintptr_t)says, sizeof says - 1},
+                         {(void *)(uintptr_t)what, strlen(what)},
+                         {(void *)(uintptr_t) "\n", 1}};
+
+  (void)!writev(2, part, 3);
+  abort();
 }
 
 uint64_t mp__sys_ticks(void) {

@@ -83,7 +83,7 @@ static void drop_dead(void) {
     fd = mp__sys_recv_fd(mp__here.vault[1]);
     MP_FAULT("vault.dropped");
     mp__sys_close(fd);
-    h->vault_head++;
+    h->vault_head = fd == -EAGAIN ? h->vault_tail : h->vault_head + 1;
     mp__store64_rel(&h->vault_op, IDLE);
   }
 }

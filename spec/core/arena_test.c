@@ -2,6 +2,8 @@
  * memory. */
 #include "crew.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 static uint64_t get(uint64_t len) {
@@ -390,5 +392,78 @@ TWICE(many_take_and_give) {
   for (i = 1; i <= 4; i++)
     crew_start(&crew, take_and_give, (void *)i);
   crew_join(&crew);
+  left(&use);
+}
+
+/* A file with a head in it, and so long; what comes of mapping it. */
+static int map_file(const struct mp__head *h, uint64_t size) {
+  struct mp__here ours = mp__here;
+  int fd = memfd_create("damaged", MFD_CLOEXEC);
+  int rc;
+
+  REQUIRE(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
+  if (size >= sizeof *h)
+    REQUIRE(pwrite(fd, h, sizeof *h, 0) == sizeof *h);
+  rc = mp__arena_map(fd);
+  if (rc == 0)
+    (void)munmap(mp__here.base, mp__here.window);
+  close(fd);
+  mp__here = ours;
+  return rc;
+}
+
+TEST(a_damaged_head_is_refused) {
+  struct check_use use;
+  struct mp__head h;
+  uint64_t size;
+
+  founded(&use);
+  h = *MP__HEAD;
+  size = h.size;
+  CHECK_EQ(map_file(&h, size), 0);
+  CHECK_EQ(map_file(&h, 0), -MP_EVERSION);
+  CHECK_EQ(map_file(&h, MP__SLOTS), -MP_EDAMAGED); /* cut */
+  CHECK_EQ(map_file(&h, size - 4096), -MP_EDAMAGED);
+  h.magic++;
+  CHECK_EQ(map_file(&h, size), -MP_EVERSION);
+  h = *MP__HEAD;
+  h.window = (uint64_t)1 << 50;
+  CHECK_EQ(map_file(&h, size), -MP_EDAMAGED);
+  h = *MP__HEAD;
+  h.top = h.size;
+  CHECK_EQ(map_file(&h, size), -MP_EDAMAGED);
+  h = *MP__HEAD;
+  h.nslots = h.max_slots;
+  CHECK_EQ(map_file(&h, size), -MP_EDAMAGED);
+  left(&use);
+}
+
+/* Follow an offset in a process that says nothing; how it ends. */
+static int end_of_following(uint64_t off) {
+  pid_t pid = fork();
+  int status;
+
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    (void)dup2(open("/dev/null", O_WRONLY), 2);
+    *(volatile char *)mp__at(off);
+    _exit(0);
+  }
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+TEST(an_offset_leads_nowhere_outside) {
+  struct check_use use;
+  uint64_t end;
+
+  founded(&use);
+  end = MP__HEAD->size - MP__TAIL;
+  CHECK_EQ(end_of_following(MP__SLOTS), 0);
+  CHECK_EQ(end_of_following(end), 0);
+  CHECK_EQ(end_of_following(end + 8), -SIGABRT);
+  CHECK_EQ(end_of_following(MP__SLOTS + 1), -SIGABRT);
+  CHECK_EQ(end_of_following(mp__here.window), -SIGABRT);
+  CHECK_EQ(end_of_following(UINT64_MAX), -SIGABRT);
   left(&use);
 }

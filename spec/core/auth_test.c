@@ -404,9 +404,13 @@ static long steps(int at) {
 }
 
 TEST(comparing_takes_the_same_steps) {
+#ifndef __SANITIZE_THREAD__ /* whose own steps are counted, too */
   long all = steps(-1);
   int i;
 
   for (i = 0; i < 32; i++)
     CHECK_EQ(steps(i), all);
+#else
+  (void)steps;
+#endif
 }

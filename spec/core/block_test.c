@@ -8,7 +8,7 @@
 
 static mp_ref block;
 static struct mp_map map = {.fd = -1};
-static char name[MP_BLOCK_NAME_MAX + 1];
+static _Thread_local char name[MP_BLOCK_NAME_MAX + 1];
 
 /* What a program that knows nothing of us sees. */
 

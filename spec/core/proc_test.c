@@ -436,11 +436,14 @@ static void hook(void) {
   hooked = 1;
 }
 
+static int listening; /* 1: a stop will call the hook */
+
 static int wait_for_stop(void *arg) {
   char scratch[MP_INLINE_MAX];
   struct mp_msg m;
 
   mp_on_stop(hook);
+  __atomic_store_n(&listening, 1, __ATOMIC_RELEASE);
   while (mp_pipe_recv((mp_ref)(uintptr_t)arg, &m, scratch, MP_FOREVER) ==
          -EINTR)
     if (mp_stopping())
@@ -482,9 +485,11 @@ TEST(a_thread_is_stopped_while_it_waits) {
   founded(&use);
   REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
   for (i = 0; i < 20; i++) {
-    hooked = 0;
+    hooked = listening = 0;
     REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
     REQUIRE(start_thread(p, wait_for_stop, (void *)(uintptr_t)b) == 0);
+    while (i > 3 && !__atomic_load_n(&listening, __ATOMIC_ACQUIRE))
+      (void)usleep(100);
     (void)usleep((useconds_t)(i * 3000));
     CHECK_EQ(mp_proc_signal(p, SIGTERM), 0);
     CHECK_EQ(join_until(p, in_ms(2000)), 0);

@@ -64,7 +64,7 @@ TEST(tells_the_ready_ones) {
 }
 
 TEST(hangup_and_error_are_ready) {
-  struct mp_poll p[3];
+  struct mp_poll p[3] = {{0}};
   int out[2], fd[2];
 
   open_pipes(p, out, 2);

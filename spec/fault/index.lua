@@ -361,7 +361,8 @@ return {
   { "G11", "metatables of a peer are data, never ours",
     "pack_spec with code = false gives plain data only" },
   { "G12", "what outsiders can write to is looked at before it is believed",
-    why = "no outsider reaches the family's memory; named blocks are checked",
+    why = "no outsider reaches the family's memory; named blocks are checked; "
+      .. "stray writes of members: make fuzz (damage, attach, serve)",
     "shared_memory_spec survives formats that make no sense",
     "shared_memory_spec is not found where there is none, whatever lies there",
     "fault_g_spec G12" },
