@@ -3,6 +3,7 @@
 
 #define ARGS 32
 #define NO_SERVER 2 /* ENOENT on every Linux */
+#define FORK_ROOM 512 /* KiB */
 
 static struct lmp_box *check(lua_State *L) {
   return lmp_box_check(L, 1, MP_TYPE_PROC);
@@ -18,8 +19,12 @@ enum { FORK_PROC = 1, FORK_HANDLER, FORK_SETTLE, FORK_CALL };
  * is copied for it, a page fault each. */
 static void run_fork(lua_State *L) {
   int nargs = lua_gettop(L) - FORK_CALL;
-  int ok = lua_pcall(L, nargs, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
+  int ok;
 
+  /* A collection writes to all that the parent has.  A step of less than
+   * nothing puts the next one off by so much. */
+  (void)lua_gc(L, LUA_GCSTEP, -FORK_ROOM);
+  ok = lua_pcall(L, nargs, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
   if (ok && lua_gettop(L) < FORK_CALL && mp_finish() == 0)
     mp_exit(0);
   if (lua_checkstack(L, 2)) {
