@@ -162,8 +162,10 @@ describe("a child inherits", function()
       local files = 0
       for fd, what in out:gmatch("(%d+)\t([^\n]*)") do
         if tonumber(fd) > 2 then
-          files = files + 1
-          assert.is_truthy(what:find("memfd") or what:find("socket:"),
+          -- A fork server has /dev/null at hand for its children.
+          local null = method == "forkserver" and what == "/dev/null"
+          if not null then files = files + 1 end
+          assert.is_truthy(null or what:find("memfd") or what:find("socket:"),
             method .. " " .. fd .. ": " .. what)
         end
       end

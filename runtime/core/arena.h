@@ -114,14 +114,19 @@ extern struct mp__here mp__here;
 
 #define MP__HEAD ((struct mp__head *)(void *)mp__here.base)
 
+/* Threads move it, but no other process does: it is no step of a schedule to
+ * be explored, hence the brackets. */
+static inline uint64_t mp__reached(void) {
+  return (mp__load64_rlx)(&mp__here.reach);
+}
+
 /* The one door to shared memory.  An offset that somebody's stray write has
  * made leads nowhere outside: unaligned ones are turned into large ones, and
  * behind any that passes there are MP__TAIL bytes.  What is longer (ledgers,
  * parcels, cells) is looked at by mp__usable.  arena.c */
 void *mp__reach(uint64_t off);
 static inline void *mp__at(uint64_t off) {
-  if (__builtin_expect((off >> 3 | off << 61) > mp__load64_rlx(&mp__here.reach),
-                       0))
+  if (__builtin_expect((off >> 3 | off << 61) > mp__reached(), 0))
     return mp__reach(off);
   return mp__here.base + off;
 }
@@ -129,7 +134,7 @@ static inline void *mp__at(uint64_t off) {
 /* One more step along what lies in the memory: there are never more than it has
  * words, unless a stray write has made a circle. */
 static inline void mp__turn(uint64_t *steps) {
-  if (++*steps > mp__load64_rlx(&mp__here.reach))
+  if (++*steps > mp__reached())
     mp__sys_damaged("a list has no end");
 }
 

@@ -210,7 +210,7 @@ TEST(a_damaged_length_is_refused) {
   damaged = &((struct mp__fifo *)mp__at(MP_REF_ID(q)))->q;
   r = mp__record_at(damaged->get_seg, mp__units(damaged->get));
   r->len = MP_INLINE_MAX + 1;
-  CHECK_EQ(get_bytes(q, small, sizeof small, MP_NOW), -MP_EPROTOCOL);
+  CHECK_EQ(get_bytes(q, small, sizeof small, MP_NOW), -MP_EDAMAGED);
   CHECK_EQ(mp_queue_done(q), -MP_EDONE);
   r->len = 5;
   CHECK_EQ(get_bytes(q, small, sizeof small, MP_NOW), 5);

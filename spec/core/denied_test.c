@@ -235,7 +235,7 @@ static void no_seat(const int fd[3], unsigned index, unsigned long long gen) {
 
   (void)snprintf(ticket, sizeof ticket, "%d,%d,%d,-1,%u,%llu", fd[0], fd[1],
                  fd[2], index, gen);
-  CHECK_EQ(mp_join(ticket), -EINVAL);
+  CHECK_EQ(mp_join(ticket), -MP_EDAMAGED);
 }
 
 static void come_with(int sock, unsigned index, unsigned long long gen) {
