@@ -2,7 +2,7 @@
 #include "lmp.h"
 
 #define ARGS 32
-#define NO_SERVER 2 /* ENOENT on every Linux */
+#define NO_SERVER 2   /* ENOENT on every Linux */
 #define FORK_ROOM 512 /* KiB */
 
 static struct lmp_box *check(lua_State *L) {
