@@ -83,6 +83,19 @@ static int acquire_slowly(struct mp__mutex *m, uint64_t mine,
   return got;
 }
 
+/* It is held, perhaps by the caller.  Aside, so that the common case needs no
+ * stack frame. */
+static __attribute__((noinline)) int acquire_held(struct mp__mutex *m,
+                                                  uint64_t mine, uint64_t seen,
+                                                  int64_t deadline) {
+  if (!m->recursive || (seen & ~SLEEPERS) != mine)
+    return acquire_slowly(m, mine, deadline);
+  if (m->depth == UINT32_MAX)
+    return -EOVERFLOW;
+  mp__store32_rlx(&m->depth, m->depth + 1);
+  return 0;
+}
+
 int mp_mutex_acquire(mp_ref ref, int64_t deadline) {
   struct mp__mutex *m = mutex_of(ref);
   uint64_t seen = 0;
@@ -91,15 +104,9 @@ int mp_mutex_acquire(mp_ref ref, int64_t deadline) {
 
   if (rc < 0)
     return rc;
-  if (mp__cas64_acq(&m->word, &seen, mine)) {
-    mp__store32_rlx(&m->depth, 1);
-    return 0;
-  }
-  if (!m->recursive || (seen & ~SLEEPERS) != mine)
-    return acquire_slowly(m, mine, deadline);
-  if (m->depth == UINT32_MAX)
-    return -EOVERFLOW;
-  mp__store32_rlx(&m->depth, m->depth + 1);
+  if (!mp__cas64_acq(&m->word, &seen, mine))
+    return acquire_held(m, mine, seen, deadline);
+  mp__store32_rlx(&m->depth, 1);
   return 0;
 }
 
@@ -121,6 +128,17 @@ static void wake_one(struct mp__mutex *m, uint64_t seen) {
     mp__futex_wake(mp__low32(&m->word), 1);
 }
 
+/* There are sleepers, or it is another's. */
+static __attribute__((noinline)) int release_other(struct mp__mutex *m,
+                                                   uint64_t seen) {
+  do
+    if (seen == 0)
+      return -MP_ENOTHELD;
+  while (!mp__cas64_seq(&m->word, &seen, 0));
+  wake_one(m, seen);
+  return 0;
+}
+
 int mp_mutex_release(mp_ref ref) {
   struct mp__mutex *m = mutex_of(ref);
   uint64_t seen; /* at first what is there in the common case: our name */
@@ -133,12 +151,11 @@ int mp_mutex_release(mp_ref ref) {
     if (rc != 0)
       return rc < 0 ? rc : 0;
   }
-  do
-    if (seen == 0)
-      return -MP_ENOTHELD;
-  while (!mp__cas64_seq(&m->word, &seen, 0));
-  wake_one(m, seen);
-  return 0;
+  if (mp__cas64_seq(&m->word, &seen, 0)) { /* our name alone: nobody sleeps */
+    MP_FAULT("mutex.released");
+    return 0;
+  }
+  return release_other(m, seen);
 }
 
 int mp_mutex_locked(mp_ref ref) {
