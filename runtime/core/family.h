@@ -116,8 +116,15 @@ extern _Thread_local uint64_t mp__owner_word
     __attribute__((visibility("hidden"))); /* 0: not known yet */
 int mp__find_owner(uint64_t *word);
 static inline int mp__owner(uint64_t *word) {
+  uint64_t found = 0; /* so that the caller's can stay in a register */
+  int rc;
+
   *word = mp__owner_word;
-  return *word ? 0 : mp__find_owner(word);
+  if (*word)
+    return 0;
+  rc = mp__find_owner(&found);
+  *word = found;
+  return rc;
 }
 /* Has that owner ended? */
 int mp__owner_ended(uint64_t word);
