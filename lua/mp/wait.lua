@@ -68,6 +68,9 @@ function wait.wait(list, timeout)
   if type(list) ~= "table" then
     error("wait: a list was expected, not a " .. type(list), 2)
   end
+  if timeout ~= nil and (not math.type(timeout) or timeout ~= timeout) then
+    error("wait: timeout must be a number of seconds", 2)
+  end
   local from, left = core.now(), timeout
   while true do
     local ready, last = {}, 0
