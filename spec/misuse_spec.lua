@@ -120,8 +120,10 @@ describe("a misuse is the caller's:", function()
       function() lock:with(1) end)
     fails("with: a function was expected, not a number",
       function() cond:with(1) end)
-    fails("wait: timeout must be a number of seconds",
-      function() mp.wait({ q }, "1") end)
+    fails("bad argument #2 to 'wait' (number (seconds) or nil expected, got "
+      .. "string)", function() mp.wait({ q }, "1") end)
+    fails("bad argument #2 to 'wait_for' (timeout is not a number (NaN))",
+      function() cond:wait_for(one, 0 / 0) end)
     fails("decode: a string was expected, not a number",
       function() mp.decode(1) end)
     fails("bad argument #1 to 'Condition' (mp.Lock expected, got number)",

@@ -40,9 +40,7 @@ end
 ---@return string? "abandoned"
 function Condition:wait_for(pred, timeout)
   options.check_callable("wait_for", pred)
-  if timeout ~= nil and (not math.type(timeout) or timeout ~= timeout) then
-    error("wait_for: timeout must be a number (seconds) or nil", 2)
-  end
+  options.check_timeout("wait_for", 2, timeout)
   local from, left, abandoned = core.now(), timeout, nil
   while true do
     local result = pred()

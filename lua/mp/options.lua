@@ -51,4 +51,15 @@ function options.check_callable(what, value)
   end
 end
 
+--- The same for what is no timeout, argument n, as the core says it.
+---@param what string
+---@param n integer
+---@param value any
+function options.check_timeout(what, n, value)
+  if value == nil or math.type(value) and value == value then return end
+  local why = math.type(value) and "timeout is not a number (NaN)"
+    or "number (seconds) or nil expected, got " .. type(value)
+  error_types.blame(("bad argument #%d to '%s' (%s)"):format(n, what, why))
+end
+
 return options
