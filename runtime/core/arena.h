@@ -21,7 +21,7 @@
 #include "sys.h"
 
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
-#define MP__LAYOUT_MUSL 0x10000u /* see struct mp__life */
+#define MP__LAYOUT_MUSL 0x10000u    /* see struct mp__life */
 #ifdef __GLIBC__
 #define MP__LAYOUT 2u /* bump when any layout changes */
 #else
