@@ -111,7 +111,7 @@ describe("a condition", function()
     end
     assert.is_false(pcall(cond.notify, cond, "x"))
     assert.error_matches(function() cond:wait_for(1) end,
-      "wait_for: a function expected")
+      "wait_for: a function was expected")
     assert.error_matches(function() cond.x = 1 end, "cannot set 'x'")
     assert.is_nil(cond.nothing)
     cond:release()

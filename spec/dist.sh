@@ -31,6 +31,7 @@ offline() {
 }
 cc=${CC:-cc}
 lua_h=-isystem${LUA_INCDIR:-$(pkg-config --variable=includedir lua5.4)/lua5.4}
+clang=${CLANG:-clang}
 strict='-std=c11 -O0 -Wall -Wextra -Wpedantic -Wconversion -Werror'
 
 unpack() {
@@ -38,7 +39,7 @@ unpack() {
 }
 # shellcheck disable=SC2086 # a list of words
 build_host() {
-  "$cc" $strict "$lua_h" -Ibuild/amalgam -o build/amalgam/host \
+  "$1" $strict "$lua_h" -Ibuild/amalgam -o build/amalgam/host \
     examples/embed/host.c build/amalgam/luamp.c \
     "${LUA_LIB:--llua5.4}" -lm -ldl -pthread
 }
@@ -49,7 +50,7 @@ run_host() {
 # Only the core: neither Lua's headers nor its functions.
 # shellcheck disable=SC2086
 build_core() {
-  "$cc" $strict -DLUAMP_CORE_ONLY -c -o "$work/core.o" build/amalgam/luamp.c &&
+  "$1" $strict -DLUAMP_CORE_ONLY -c -o "$work/core.o" build/amalgam/luamp.c &&
     ! nm -u "$work/core.o" | grep ' lua'
 }
 
@@ -62,9 +63,15 @@ check "it builds" offline make DEPS=no CFLAGS=-O0 BUILD=build
 check "its luamp works" build/bin/luamp examples/hello.lua
 check "make amalgam" offline make amalgam DEPS=no CFLAGS=-O0 \
   BUILD=build
-check "the single file builds in a host" build_host
-check "the host works" run_host
-check "the single file builds without Lua" build_core
+for with in "$cc" "$clang"; do
+  if ! command -v "$with" >/dev/null; then
+    echo "dist: no $with here: the single file is not built with it"
+    continue
+  fi
+  check "the single file builds in a host, $with" build_host "$with"
+  check "the host works, $with" run_host
+  check "the single file builds without Lua, $with" build_core "$with"
+done
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -20,6 +20,7 @@ local CASES = {
   Array = function() mp.Array("i", 2, WRONG):get() end,
   Semaphore = function() mp.Semaphore(1, WRONG):acquire() end,
   Barrier = function() mp.Barrier(2, WRONG):abort() end,
+  Manager = function() mp.Manager(WRONG):dict() end,
   BaseManager = function() mp.managers.BaseManager(WRONG):start() end,
   SyncManager = function() mp.managers.SyncManager(WRONG):start() end,
   SharedMemoryManager = function()

@@ -63,7 +63,7 @@ end
 local function refusal(v)
   local ok, message = pcall(mp.encode, v)
   assert.is_false(ok)
-  return message
+  return (message:gsub("^encode: ", ""))
 end
 
 describe("scalars", function()

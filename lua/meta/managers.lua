@@ -175,8 +175,11 @@ function mp.managers.SyncManager:Array(typecode, from) end
 function mp.managers.SyncManager:Pool(...) end
 
 --- A SyncManager, started.
----@return mp.managers.SyncManager
-function mp.managers.Manager() end
+---@param options? mp.ManagerOptions
+---@return mp.managers.SyncManager? manager
+---@return string? message the address cannot be listened at
+---@return integer? errno
+function mp.managers.Manager(options) end
 
 --- Blocks of shared memory that go away with their manager.
 ---@class mp.managers.SharedMemoryManager : mp.managers.BaseManager

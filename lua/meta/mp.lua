@@ -406,8 +406,11 @@ mp.pickle.None = {}
 mp.managers = {}
 
 --- A SyncManager, started.
----@return mp.managers.SyncManager
-function mp.Manager() end
+---@param options? mp.ManagerOptions
+---@return mp.managers.SyncManager? manager
+---@return string? message the address cannot be listened at
+---@return integer? errno
+function mp.Manager(options) end
 
 -- Errors ------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 --- Barriers.
 local core = require "mp.core"
+local error_types = require "mp.error"
 local handle = require "mp.handle"
 local options = require "mp.options"
 
@@ -61,7 +62,9 @@ function barrier.Barrier(parties, opts)
   if opts.action ~= nil and not options.callable(opts.action) then
     error("Barrier: action must be a function, not a " .. type(opts.action), 2)
   end
-  return core.barrier(n, opts.timeout, opts.action)
+  local ok, made = pcall(core.barrier, n, opts.timeout, opts.action)
+  if not ok then error_types.blame_as("Barrier", made) end
+  return made
 end
 
 return barrier

@@ -279,7 +279,7 @@ local function close_iteration(self)
 end
 
 local function step(self)
-  local deadline = self.deadline or job.deadline("imap", self.timeout)
+  local deadline = self.deadline or job.deadline(self.what, self.timeout)
   while not self.closed do
     feed_iteration(self)
     local place = next_place(self)
@@ -303,8 +303,8 @@ local function step(self)
 end
 
 --- The iterator of imap: a function, and what ends it with the loop.
-function batch.iterate(pool, f, source, opts, ordered)
-  local self = job.new(Iteration, pool, nil, nil)
+function batch.iterate(pool, what, f, source, opts, ordered)
+  local self = job.new(Iteration, pool, what, nil, nil)
   local crew = self.crew
   self.entry = crew:use(f, true)
   self.next_value, self.n = reader(source)

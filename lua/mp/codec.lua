@@ -18,6 +18,9 @@ local OPTIONS = { code = "boolean" }
 ---@return any value
 ---@return string? message when the bytes are damaged: nil, message
 function codec.decode(s, opts)
+  if type(s) ~= "string" then
+    error("decode: a string was expected, not a " .. type(s), 2)
+  end
   if opts then options.check("decode", opts, OPTIONS) end
   return core.decode(s, not (opts and opts.code == false))
 end

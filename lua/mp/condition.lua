@@ -1,5 +1,6 @@
 --- Conditions.
 local core = require "mp.core"
+local error_types = require "mp.error"
 local handle = require "mp.handle"
 local mutex = require "mp.mutex"
 local options = require "mp.options"
@@ -22,6 +23,7 @@ end
 
 --- Call f(...) with the lock held; gives what it returns.
 function Condition:with(f, ...)
+  options.check_callable("with", f)
   local _held <close> = core.cond_lock(self):guard()
   return f(...)
 end
@@ -37,12 +39,8 @@ end
 ---@return any result of pred; or false, "timeout"
 ---@return string? "abandoned"
 function Condition:wait_for(pred, timeout)
-  if not options.callable(pred) then
-    error("wait_for: a function expected, not a " .. type(pred), 2)
-  end
-  if timeout ~= nil and (not math.type(timeout) or timeout ~= timeout) then
-    error("wait_for: timeout must be a number (seconds) or nil", 2)
-  end
+  options.check_callable("wait_for", pred)
+  options.check_timeout("wait_for", 2, timeout)
   local from, left, abandoned = core.now(), timeout, nil
   while true do
     local result = pred()
@@ -68,7 +66,9 @@ end
 ---@param lock? mp.Lock|mp.RLock default: an RLock of its own
 ---@return mp.Condition
 function condition.Condition(lock)
-  return core.condition(lock == nil and mutex.RLock() or lock)
+  local ok, made = pcall(core.condition, lock == nil and mutex.RLock() or lock)
+  if not ok then error_types.blame_as("Condition", made) end
+  return made
 end
 
 return condition

@@ -1,4 +1,5 @@
 --- Start methods: which, with what program, and contexts bound to one.
+local error_types = require "mp.error"
 local options = require "mp.options"
 local proc = require "mp.proc"
 
@@ -11,8 +12,8 @@ for _, name in ipairs(METHODS) do KNOWN[name] = true end
 
 local function check(what, name)
   if not KNOWN[name] then
-    error(("%s: unknown start method '%s' (valid: %s)"):format(
-      what, tostring(name), table.concat(METHODS, ", ")), 3)
+    error_types.blame(("%s: unknown start method '%s' (valid: %s)"):format(
+      what, tostring(name), table.concat(METHODS, ", ")))
   end
   return name
 end

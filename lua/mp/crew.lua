@@ -145,7 +145,8 @@ function Crew:submit_each(job, entry, list, first, n)
   item.n, item.done = sent, {}
   if sent > 0 then under_way:add(item, slot, number, sent) end
   if sent < n then
-    error(rename(err, { entry = entry, kind = ONE, first = first + sent }), 0)
+    error(rename(err, { job = job, entry = entry, kind = ONE,
+      first = first + sent }), 0)
   end
   while staff.live < staff.size and staff:grow(under_way.pending) do end
 end
@@ -475,7 +476,7 @@ function crew.new(options)
   local staff = staffs.new(options, tasks, results)
   staff.functions = functions.new(staff)
   return setmetatable({
-    size = options.size, name = options.name,
+    size = options.size, name = options.name, what = options.what,
     staff = staff, functions = staff.functions,
     tasks = tasks, results = results, put = tasks._put, get = results._get,
     collect = results._collect,

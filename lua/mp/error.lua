@@ -68,6 +68,58 @@ function error_types.traceback(text, level)
   return table.concat(lines, "\n")
 end
 
+-- What this library's chunks are called begins so.
+local OURS = debug.getinfo(1, "S").source:match("^(.*)error%.lua$")
+
+--- Where this library was called, for a message: "script.lua:3: ", or "".
+---@return string
+function error_types.where()
+  local level = 2
+  local info = debug.getinfo(level, "Sl")
+  while info and (info.what == "C" or info.source:find(OURS, 1, true) == 1) do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  end
+  if not info or info.currentline < 1 then return "" end
+  return ("%s:%d: "):format(info.short_src, info.currentline)
+end
+
+--- Raise an error of whoever called this library, however deep we are in it.
+---@param text string
+function error_types.blame(text)
+  error(error_types.where() .. text, 0)
+end
+
+--- Without the place in this library at which it was raised.
+local function without_place(err)
+  local rest = err:match("^%S-%.lua:%d+: (.*)$")
+  if rest and (err:find(OURS:sub(2), 1, true) == 1 or err:find("^%.%.%.")) then
+    return rest
+  end
+  return err
+end
+
+--- The same with what the core has raised: under the name that scripts know.
+---@param what string
+---@param err any
+---@param hidden? integer arguments that scripts do not see as such: 1, self
+function error_types.blame_as(what, err, hidden)
+  if type(err) ~= "string" or error_types.interrupted(err) then
+    error(err, 0)
+  end
+  hidden = hidden or 0
+  err = without_place(err)
+  local n, why = err:match("^bad argument #(%d+) to '[^']*' (%(.*%))$")
+  if n and n - hidden == 0 then
+    err = ("calling '%s' on bad self %s"):format(what, why)
+  elseif n then
+    err = ("bad argument #%d to '%s' %s"):format(n - hidden, what, why)
+  else
+    err = err:gsub("^[%w_]+: ", what .. ": ")
+  end
+  error_types.blame(err)
+end
+
 --- Is it what Ctrl-C raises?  Who keeps errors from going on lets it pass.
 ---@param err any
 ---@return boolean

@@ -1,5 +1,6 @@
 --- Executors and futures, as Python's concurrent.futures has them.
 local batch = require "mp.batch"
+local blame = require "mp.error".blame
 local crews = require "mp.crew"
 local job = require "mp.job"
 local options = require "mp.options"
@@ -35,7 +36,7 @@ end
 ---@param timeout? number seconds
 ---@return any ... nil, "timeout"; nil, "cancelled"
 function Future:result(timeout)
-  local ready, reason = self:wait(timeout)
+  local ready, reason = job.wait(self, timeout, "result")
   if not ready then return nil, reason end
   if self._cancelled then return nil, "cancelled" end
   if self.err ~= nil then error(self.err, 0) end
@@ -47,7 +48,7 @@ end
 ---@return any err nil when it returned; nil, "timeout"; nil, "cancelled"
 ---@return string? reason
 function Future:exception(timeout)
-  local ready, reason = self:wait(timeout)
+  local ready, reason = job.wait(self, timeout, "exception")
   if not ready then return nil, reason end
   if self._cancelled then return nil, "cancelled" end
   return self.err
@@ -82,10 +83,7 @@ end
 --- its owner on the executor, its futures or mp.wait; at once if it is there.
 ---@param callback function
 function Future:add_done_callback(callback)
-  if not options.callable(callback) then
-    error("add_done_callback: a function was expected, not a "
-      .. type(callback), 2)
-  end
+  options.check_callable("add_done_callback", callback)
   if self.ready_now then
     self.crew:later(callback, self)
     self.crew:call_back()
@@ -165,7 +163,7 @@ end
 local function owned(self, what)
   local crew = self._crew
   if crew.owner ~= proc.current_process().pid then
-    error(what .. ": the executor belongs to the process that made it", 4)
+    blame(what .. ": the executor belongs to the process that made it")
   end
   return crew
 end
@@ -174,7 +172,7 @@ local function running(self, what)
   local crew = owned(self, what)
   if crew.broken then error(crew.broken, 0) end
   if crew.closing or crew.ending then
-    error(what .. ": the executor was shut down", 3)
+    blame(what .. ": the executor was shut down")
   end
   return crew
 end
@@ -184,11 +182,10 @@ end
 ---@param ... any
 ---@return mp.Future
 function Executor:submit(f, ...)
-  if not options.callable(f) then
-    error("submit: a function was expected, not a " .. type(f), 2)
-  end
+  options.check_callable("submit", f)
   local crew = running(self, "submit")
-  local future = job.new(Future, self, 1)
+  local future = job.new(Future, self, "submit", 1)
+  future.arguments = true
   future.entry = crew:use(f, false)
   future.callback = watch(future)
   future.error_callback = future.callback
@@ -212,12 +209,11 @@ local MAP_OPTIONS = { chunksize = true, timeout = true, buffersize = true }
 ---@return fun(): integer?, any iterator
 function Executor:map(f, source, opts)
   opts = opts or {}
-  if not options.callable(f) then
-    error("map: a function was expected, not a " .. type(f), 2)
-  end
+  options.check_callable("map", f)
+  pool._check_source("map", source)
   options.check("map", opts, MAP_OPTIONS)
   running(self, "map")
-  return batch.iterate(self, f, source, {
+  return batch.iterate(self, "map", f, source, {
     chunksize = opts.chunksize, buffersize = opts.buffersize,
     deadline = job.deadline("map", opts.timeout),
   }, true)
@@ -278,12 +274,12 @@ ThreadExecutor.__index = ThreadExecutor
 
 local function check_list(what, list)
   if type(list) ~= "table" then
-    error(("%s: a list of futures was expected, not a %s"):format(
-      what, type(list)), 3)
+    blame(("%s: a list of futures was expected, not a %s"):format(
+      what, type(list)))
   end
   for i, future in ipairs(list) do
     if getmetatable(future) ~= Future then
-      error(("%s: list[%d] is not a future"):format(what, i), 3)
+      blame(("%s: list[%d] is not a future"):format(what, i))
     end
   end
 end

@@ -1,5 +1,6 @@
 --- The items of a crew that are under way: their slots, and what numbers they
 -- have in the queue.
+local error_types = require "mp.error"
 local worker_main = require "mp.worker"
 
 local ONE, CALL, EACH = worker_main.ONE, worker_main.CALL, worker_main.EACH
@@ -15,19 +16,31 @@ function items.tasks_of(item)
   return (kind == ONE or kind == CALL) and 1 or item.n
 end
 
---- The path of an error names the task, not the message.
-function items.rename(err, item)
-  if type(err) ~= "string" then return err end
+local function task_path(path, item)
   if not item.entry.id then
-    err = err:gsub("^value%[1%]", "the function"):gsub("^value%[2%]", "value")
+    local n
+    path, n = path:gsub("^value%[1%]", "function")
+    if n > 0 then return path end
+    path = path:gsub("^value%[2%]", "value")
   end
-  if item.kind == CALL then return (err:gsub("^value", "args")) end
+  if item.kind == CALL then return (path:gsub("^value", "args")) end
   if item.kind == ONE then
-    return (err:gsub("^value", ("list[%d]"):format(item.first)))
+    local root = item.job.arguments and "args[%d]" or "list[%d]"
+    return (path:gsub("^value", root:format(item.first)))
   end
-  return (err:gsub("^value%[(%d+)%]", function(i)
+  return (path:gsub("^value%[(%d+)%]", function(i)
     return ("list[%d]"):format(item.first + i - 1)
   end))
+end
+
+--- What cannot be sent: the path names the task, not the message, and before it
+--- stands which method of a pool it was, called where.
+function items.rename(err, item)
+  if type(err) ~= "string" or not err:find("^value[%[.,:]") then
+    return err
+  end
+  return ("%s%s: %s"):format(error_types.where(), item.job.what,
+    task_path(err, item))
 end
 
 --- An item that is not under way yet.

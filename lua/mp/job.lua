@@ -1,4 +1,5 @@
 --- What somebody waits for: the tasks of one call, and their results.
+local blame = require "mp.error".blame
 local proc = require "mp.proc"
 local run = require "mp.run"
 
@@ -12,7 +13,7 @@ local NONE = {}
 
 local function owned(self)
   if self.crew.owner ~= proc.current_process().pid then
-    error("a result can be waited for only where its pool was made", 3)
+    blame("a result can be waited for only where its pool was made")
   end
 end
 
@@ -29,11 +30,12 @@ end
 --- A job of n tasks (nil: not known yet).
 ---@param class table
 ---@param pool table with a crew; it is kept while there is something to do
+---@param what string the method, for messages
 ---@param n? integer
 ---@param opts? table callback, error_callback
-function job.new(class, pool, n, opts)
+function job.new(class, pool, what, n, opts)
   return setmetatable({
-    crew = pool._crew, pool = pool,
+    crew = pool._crew, pool = pool, what = what,
     n = n, left = n, finished = 0, failed = 0, results = run.list(n or 0),
     callback = opts and opts.callback,
     error_callback = opts and opts.error_callback,
@@ -132,7 +134,7 @@ end
 function job.deadline(what, timeout)
   if timeout == nil then return nil end
   if type(timeout) ~= "number" or timeout ~= timeout then
-    error(("%s: timeout must be a number of seconds"):format(what), 3)
+    blame(("%s: timeout must be a number of seconds"):format(what))
   end
   return proc.now() + timeout
 end
@@ -149,14 +151,18 @@ function Job:get(timeout)
   return self:_value()
 end
 
+function job.wait(self, timeout, what)
+  owned(self)
+  if job.await(self, job.deadline(what, timeout)) then return true end
+  return false, "timeout"
+end
+
 --- Wait for the outcome.
 ---@param timeout? number seconds
 ---@return boolean ready
 ---@return string? reason "timeout"
 function Job:wait(timeout)
-  owned(self)
-  if job.await(self, job.deadline("wait", timeout)) then return true end
-  return false, "timeout"
+  return job.wait(self, timeout, "wait")
 end
 
 --- Has the outcome come?
@@ -171,7 +177,7 @@ end
 --- Did the call return?  Raises when it is not ready.
 ---@return boolean
 function Job:successful()
-  if not self:ready() then error("successful: the result is not ready", 2) end
+  if not self:ready() then blame("successful: the result is not ready") end
   return self.err == nil
 end
 

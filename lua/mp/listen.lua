@@ -1,4 +1,5 @@
 --- Listener and Client: connections to processes outside the family.
+local blame = require "mp.error".blame
 local core = require "mp.core"
 local handle = require "mp.handle"
 local options = require "mp.options"
@@ -25,25 +26,24 @@ local FAMILIES = { AF_UNIX = true, AF_INET = true, AF_INET6 = true }
 --- Family, name and port of an address; raises for what is none.
 local function parse(what, address, family)
   if family ~= nil and not FAMILIES[family] then
-    error(("%s: unknown family '%s' (valid: AF_INET, AF_INET6, AF_UNIX)")
-      :format(what, tostring(family)), 4)
+    blame(("%s: unknown family '%s' (valid: AF_INET, AF_INET6, AF_UNIX)")
+      :format(what, tostring(family)))
   end
   local implied = family_of(address)
   if not implied or (family == "AF_UNIX") ~= (implied == "AF_UNIX")
     and family ~= nil then
-    error(("%s: address must be %s"):format(what, family == "AF_UNIX"
-      and "a path" or family and "{host, port}"
-      or "a path or {host, port}"), 4)
+    blame(("%s: address must be %s"):format(what, family == "AF_UNIX"
+      and "a path" or family and "{host, port}" or "a path or {host, port}"))
   end
   if implied == "AF_UNIX" then
     if address == "" or address:find("\0", 2, true) then
-      error(what .. ": a path has at least one byte, and no NUL in it", 4)
+      blame(what .. ": a path has at least one byte, and no NUL in it")
     end
     return "AF_UNIX", address
   end
   local port = address[2] or 0
   if port < 0 or port > 65535 or address[1]:find("\0", 1, true) then
-    error(what .. ": a port is 0 to 65535, a host has no NUL in it", 4)
+    blame(what .. ": a port is 0 to 65535, a host has no NUL in it")
   end
   return family or implied, address[1], port
 end
@@ -84,20 +84,19 @@ end
 
 local function check(what, opts, valid)
   if type(opts) ~= "table" then
-    error(what .. ": a table of options was expected, not a " .. type(opts),
-      3)
+    blame(what .. ": a table of options was expected, not a " .. type(opts))
   end
-  options.check(what, opts, valid, 3)
+  options.check(what, opts, valid)
   if opts.require ~= nil and opts.require ~= "sha256" then
-    error(what .. ": option 'require' can only be \"sha256\"", 3)
+    blame(what .. ": option 'require' can only be \"sha256\"")
   end
   local patience = opts.auth_timeout
   if patience and not (patience > 0 and patience < 1e9) then
-    error(what .. ": option 'auth_timeout' must be positive", 3)
+    blame(what .. ": option 'auth_timeout' must be positive")
   end
   local limit = opts.max_message
   if limit and not (math.type(limit) == "integer" and limit >= 0) then
-    error(what .. ": option 'max_message' must be a number of bytes", 3)
+    blame(what .. ": option 'max_message' must be a number of bytes")
   end
 end
 

@@ -1,4 +1,5 @@
 --- Managers: a server process with objects, and proxies for them anywhere.
+local blame = require "mp.error".blame
 local connection = require "mp.connection"
 local context = require "mp.context"
 local error_types = require "mp.error"
@@ -34,7 +35,7 @@ local function maker(kind)
   return function(self, ...)
     local own = private[self]
     if not own.link then
-      error(kind .. ": the manager was not started or connected", 2)
+      blame(kind .. ": the manager was not started or connected")
     end
     return own.link:make(SERVER, "create", kind, ...)
   end
@@ -76,9 +77,10 @@ local function new_class(parent, fields)
   return class
 end
 
-local function construct(class, opts)
+local function construct(class, opts, what)
   opts = opts or {}
-  options.check((class.__name or "manager"):match("[^.]*$"), opts, OPTIONS)
+  what = what or (class.__name or "manager"):match("[^.]*$")
+  options.check(what, opts, OPTIONS)
   local self = setmetatable({}, class._instance)
   private[self] = { class = class, opts = opts, address = opts.address,
     authkey = opts.authkey or proc.current_process().authkey }
@@ -86,7 +88,9 @@ local function construct(class, opts)
 end
 
 new_class(nil, BaseManager)
-getmetatable(BaseManager).__call = construct
+getmetatable(BaseManager).__call = function(class, opts)
+  return construct(class, opts)
+end
 
 function BaseManager:_describe()
   local own = private[self]
@@ -368,9 +372,12 @@ function SharedMemoryManager:ShareableList(values)
 end
 
 --- A started SyncManager.
----@return table manager
-function managers.Manager()
-  return SyncManager():start()
+---@param opts? table as SyncManager's
+---@return table? manager
+---@return string? message the address cannot be listened at
+---@return integer? errno
+function managers.Manager(opts)
+  return construct(SyncManager, opts, "Manager"):start()
 end
 
 return managers

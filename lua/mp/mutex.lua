@@ -1,12 +1,14 @@
 --- Locks.
 local core = require "mp.core"
 local handle = require "mp.handle"
+local options = require "mp.options"
 
 local mutex = {}
 
 --- Call f(...) with the lock held; gives what it returns.  An error in it
 --- releases the lock, and goes on with its traceback.
 local function with(lock, f, ...)
+  options.check_callable("with", f)
   local _held <close> = lock:guard()
   return f(...)
 end

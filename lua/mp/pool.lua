@@ -1,5 +1,6 @@
 --- Pools of worker processes.
 local batch = require "mp.batch"
+local blame = require "mp.error".blame
 local crews = require "mp.crew"
 local job = require "mp.job"
 local options = require "mp.options"
@@ -22,7 +23,7 @@ local OPTIONS = {
 
 local function whole(what, name, value)
   if math.type(value) ~= "integer" or value < 1 then
-    error(("%s: %s must be a positive integer"):format(what, name), 4)
+    blame(("%s: %s must be a positive integer"):format(what, name))
   end
   return value
 end
@@ -32,7 +33,7 @@ local function process_class(what, ctx)
   if ctx == nil then return proc.Process end
   if type(ctx) == "string" then ctx = require "mp".get_context(ctx) end
   if type(ctx) ~= "table" or not ctx.Process then
-    error(what .. ": context must be a context or a start method's name", 4)
+    blame(what .. ": context must be a context or a start method's name")
   end
   return ctx.Process
 end
@@ -41,7 +42,7 @@ end
 function pool._crew(what, o)
   local initializer = o.initializer
   if initializer ~= nil and not options.callable(initializer) then
-    error(what .. ": initializer must be callable", 3)
+    blame(what .. ": initializer must be callable")
   end
   return crews.new {
     size = o.size and whole(what, o.size_name, o.size)
@@ -49,7 +50,7 @@ function pool._crew(what, o)
     Process = process_class(what, o.context), name = o.name,
     setup = { initializer = initializer, initargs = o.initargs,
       quota = o.quota and whole(what, o.quota_name, o.quota) },
-    max_restarts = o.max_restarts
+    what = what, max_restarts = o.max_restarts
       and whole(what, "max_restarts", o.max_restarts),
   }
 end
@@ -108,7 +109,7 @@ end
 local function owned(self, what)
   local crew = self._crew
   if crew.owner ~= proc.current_process().pid then
-    error(what .. ": the pool belongs to the process that made it", 4)
+    blame(what .. ": the pool belongs to the process that made it")
   end
   return crew
 end
@@ -117,9 +118,21 @@ local function running(self, what)
   local crew = owned(self, what)
   if crew.broken then error(crew.broken, 0) end
   if crew.closing or crew.ending then
-    error(what .. ": the pool is " .. (crew.ending or "closed"), 3)
+    blame(what .. ": the pool is " .. (crew.ending or "closed"))
   end
   return crew
+end
+
+local function check_options(what, opts, valid)
+  options.check(what, opts, valid)
+  if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
+  job.deadline(what, opts.timeout)
+  for _, name in ipairs { "callback", "error_callback" } do
+    if opts[name] ~= nil and not options.callable(opts[name]) then
+      blame(("%s: option '%s' must be a function, not a %s"):format(what, name,
+        type(opts[name])))
+    end
+  end
 end
 
 -- One call
@@ -127,16 +140,14 @@ end
 local CALL_OPTIONS = { callback = true, error_callback = true }
 
 local function check_call(what, f, args)
-  if not options.callable(f) then
-    error(("%s: a function was expected, not a %s"):format(what, type(f)), 3)
-  end
+  options.check_callable(what, f)
   if args ~= nil and type(args) ~= "table" then
-    error(("%s: args must be a table, not a %s"):format(what, type(args)), 3)
+    blame(("%s: args must be a table, not a %s"):format(what, type(args)))
   end
 end
 
-local function call(pool_, crew, f, args, opts)
-  local self = job.new(job.Call, pool_, 1, opts)
+local function call(pool_, what, crew, f, args, opts)
+  local self = job.new(job.Call, pool_, what, 1, opts)
   self.entry = crew:use(f, false)
   args = args or {}
   batch.submit(self, crews.CALL, 1, args.n or #args, args)
@@ -150,7 +161,7 @@ end
 function Pool:apply(f, args)
   check_call("apply", f, args)
   local crew = running(self, "apply")
-  return call(self, crew, f, args):get()
+  return call(self, "apply", crew, f, args):get()
 end
 
 --- The same without waiting.
@@ -161,8 +172,8 @@ end
 ---@return mp.AsyncResult
 function Pool:apply_async(f, args, opts)
   check_call("apply_async", f, args)
-  options.check("apply_async", opts or {}, CALL_OPTIONS)
-  return call(self, running(self, "apply_async"), f, args, opts)
+  if opts ~= nil then check_options("apply_async", opts, CALL_OPTIONS) end
+  return call(self, "apply_async", running(self, "apply_async"), f, args, opts)
 end
 
 -- Lists
@@ -176,14 +187,21 @@ local ASYNC_OPTIONS = {
 }
 
 local function check_map(what, f, list, opts, valid)
-  if not options.callable(f) then
-    error(("%s: a function was expected, not a %s"):format(what, type(f)), 3)
-  end
+  options.check_callable(what, f)
   if type(list) ~= "table" then
-    error(("%s: a list was expected, not a %s"):format(what, type(list)), 3)
+    blame(("%s: a list was expected, not a %s"):format(what, type(list)))
   end
-  options.check(what, opts, valid, 4)
-  if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
+  check_options(what, opts, valid)
+end
+
+local function check_arguments(what, list, n)
+  for i = 1, n do
+    local kind = type(list[i])
+    if kind ~= "table" and kind ~= "userdata" then
+      blame(("%s: list[%d] must be a table of arguments, not a %s"):format(
+        what, i, kind))
+    end
+  end
 end
 
 local function start_map(self, what, kind, f, list, opts, valid)
@@ -195,7 +213,8 @@ local function start_map(self, what, kind, f, list, opts, valid)
   if valid == ASYNC_OPTIONS or getmetatable(list) ~= nil then
     list = run.slice(list, 1, n)
   end
-  local map = job.new(job.Job, self, n, opts)
+  if kind == crews.STAR then check_arguments(what, list, n) end
+  local map = job.new(job.Job, self, what, n, opts)
   map.entry = crew:use(f, n > 1)
   if n == 0 then job.finish(map) end
   return map, batch.of_list(map, kind, list, n, opts.chunksize)
@@ -272,21 +291,22 @@ end
 
 -- Iterators
 
+function pool._check_source(what, source)
+  if type(source) ~= "table" and not options.callable(source) then
+    blame(("%s: a list or an iterator was expected, not a %s"):format(what,
+      type(source)))
+  end
+end
+
 local IMAP_OPTIONS = { chunksize = true, progress = true, timeout = true }
 
 local function imap(self, what, f, source, opts)
   opts = opts or {}
-  if not options.callable(f) then
-    error(("%s: a function was expected, not a %s"):format(what, type(f)), 3)
-  end
-  if type(source) ~= "table" and not options.callable(source) then
-    error(("%s: a list or an iterator was expected, not a %s"):format(
-      what, type(source)), 3)
-  end
-  options.check(what, opts, IMAP_OPTIONS, 2)
-  if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
+  options.check_callable(what, f)
+  pool._check_source(what, source)
+  check_options(what, opts, IMAP_OPTIONS)
   running(self, what)
-  return batch.iterate(self, f, source, opts, what == "imap")
+  return batch.iterate(self, what, f, source, opts, what == "imap")
 end
 
 --- An iterator of index and result, in order.  The input is read as it is
@@ -329,7 +349,7 @@ end
 function Pool:join()
   local crew = owned(self, "join")
   if not (crew.closing or crew.ending or crew.broken) then
-    error("join: the pool still runs; close or terminate it first", 2)
+    blame("join: the pool still runs; close or terminate it first")
   end
   crew:join()
 end

@@ -32,6 +32,13 @@ proc.Process = Process
 
 local mt = core.metatable("mp.Process")
 
+--- Call what the core does for a method; see error_types.blame_as.
+local function named(what, f, ...)
+  local ok, one, two = pcall(f, ...)
+  if not ok then error_types.blame_as(what, one, 1) end
+  return one, two
+end
+
 local GETTERS = {
   name = core.proc_name,
   daemon = core.proc_daemon,
@@ -46,7 +53,7 @@ local SETTERS = {
     if type(value) ~= "string" then
       error("mp.Process: name must be a string, not a " .. type(value), 3)
     end
-    core.proc_name(self, value)
+    named("name", core.proc_name, self, value)
   end,
   daemon = function(self, value)
     if type(value) ~= "boolean" then
@@ -112,7 +119,7 @@ local OPTIONS = {
 local function construct(class, first, ...)
   local target, args, name, daemon = first, nil, nil, nil
   if type(first) == "table" and not options.callable(first) then
-    options.check("Process", first, OPTIONS, 2)
+    options.check("Process", first, OPTIONS)
     target, args, name = first.target, first.args, first.name
     daemon = first.daemon
   elseif select("#", ...) > 0 then
@@ -246,13 +253,13 @@ error_types.ends_traceback(core.proc_fork)
 
 local function fork(self)
   if core.is_thread() then
-    error("start: a process that is a thread cannot fork; use another method",
-      3)
+    error_types.blame("start: a process that is a thread cannot fork; use "
+      .. "another method")
   end
   local child = require "mp.child" -- before: the child shall load nothing
   local failed = core.proc_fork(self, child.note_failure, child.settle,
     life.with_exit(work_of(self)))
-  if failed then error(failed, 3) end
+  if failed then error_types.blame_as("start", failed) end
 end
 
 function START.spawn(self)
@@ -287,20 +294,26 @@ function Process:start()
     return self
   end
   local ok, err = pcall(START[method], self)
-  if not ok then error(err, 2) end
+  if not ok then
+    error_types.blame_as("start", err)
+  end
   return self
 end
 
 -- Watching it
+
+local function join(self, timeout, what)
+  local ended, reason = named(what, core.proc_join, self, timeout)
+  if proc.log then proc.log.flush() end
+  return ended, reason
+end
 
 --- Wait for the end.
 ---@param timeout? number seconds
 ---@return boolean ended
 ---@return string? reason "timeout"
 function Process:join(timeout)
-  local ended, reason = core.proc_join(self, timeout)
-  if proc.log then proc.log.flush() end
-  return ended, reason
+  return join(self, timeout, "join")
 end
 
 ---@return boolean
@@ -309,13 +322,17 @@ Process.is_alive = core.proc_alive
 local SIGINT, SIGKILL, SIGTERM = 2, 9, 15
 
 --- Send SIGINT: Lua raises "interrupted!" in it.
-function Process:interrupt() core.proc_signal(self, SIGINT) end
+function Process:interrupt()
+  named("interrupt", core.proc_signal, self, SIGINT)
+end
 
 --- Send SIGTERM; a thread stops at its next Lua instruction.
-function Process:terminate() core.proc_signal(self, SIGTERM) end
+function Process:terminate()
+  named("terminate", core.proc_signal, self, SIGTERM)
+end
 
 --- Send SIGKILL; a thread stops at its next Lua instruction.
-function Process:kill() core.proc_signal(self, SIGKILL) end
+function Process:kill() named("kill", core.proc_signal, self, SIGKILL) end
 
 --- Give the handle up; the process must have ended.
 function Process:close()
@@ -331,7 +348,7 @@ end
 ---@param timeout? number seconds
 ---@return any ... or nil, "timeout"
 function Process:result(timeout)
-  local ended, reason = Process.join(self, timeout)
+  local ended, reason = join(self, timeout, "result")
   if not ended then return nil, reason end
   local answered, value = core.proc_answer(self)
   if not answered then

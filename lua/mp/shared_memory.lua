@@ -1,4 +1,5 @@
 --- Shared memory with a name, as Python's multiprocessing.shared_memory has it.
+local blame = require "mp.error".blame
 local core = require "mp.core"
 local handle = require "mp.handle"
 local options = require "mp.options"
@@ -123,14 +124,14 @@ local function fetch(buf, at, format)
   if format == NONE then return nil end
   local room = format:match("^(%d+)s$")
   if not room then
-    error(("ShareableList: an element of format %q"):format(format), 4)
+    blame(("ShareableList: an element of format %q"):format(format))
   end
   -- As Python does: zero bytes at the end are not the string's.
   return (buf:read(at, tonumber(room)):match("^(.-)%z*$"))
 end
 
 local function buffer(state)
-  return state.shm.buf or error("ShareableList: the list is closed", 3)
+  return state.shm.buf or blame("ShareableList: the list is closed")
 end
 
 local function get_format(buf, state, i)
@@ -161,10 +162,10 @@ local function create(given, name)
   for i = 1, n do
     local format, code = describe(given[i])
     if not format then
-      error(("ShareableList: element %d is a %s"):format(i, code), 3)
+      blame(("ShareableList: element %d is a %s"):format(i, code))
     elseif #format > FORMAT_MAX then
-      error(("ShareableList: element %d: a string of %d bytes is too long")
-        :format(i, #given[i]), 3)
+      blame(("ShareableList: element %d: a string of %d bytes is too long")
+        :format(i, #given[i]))
     end
     formats[i], codes[i] = format, code
     offsets[i + 1] = offsets[i] + (tonumber(format:match("^%d+")) or WORD)
@@ -215,21 +216,21 @@ end
 
 local function check_list(given)
   if type(given) ~= "table" then
-    error("ShareableList: a table was expected, not a " .. type(given), 3)
+    blame("ShareableList: a table was expected, not a " .. type(given))
   end
   for key in pairs(given) do
     if key ~= "name" and key ~= "n" and math.type(key) ~= "integer" then
-      error(("ShareableList: unknown option '%s' (valid: n, name)"):format(
-        tostring(key)), 3)
+      blame(("ShareableList: unknown option '%s' (valid: n, name)"):format(
+        tostring(key)))
     end
   end
   if given.name ~= nil and type(given.name) ~= "string" then
-    error("ShareableList: name must be a string, not a "
-      .. type(given.name), 3)
+    blame("ShareableList: name must be a string, not a "
+      .. type(given.name))
   end
   local n = given.n
   if n ~= nil and (math.type(n) ~= "integer" or n < 0) then
-    error("ShareableList: n must be a number of elements", 3)
+    blame("ShareableList: n must be a number of elements")
   end
 end
 

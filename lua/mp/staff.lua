@@ -27,7 +27,11 @@ local function start(self, index)
       self.setup },
     name = ("%s-%d"):format(self.name, self.started), daemon = true,
   }
-  process:start()
+  local ok, err = pcall(process.start, process)
+  if not ok then
+    error(type(err) == "string" and err:gsub("start: args%[3%]%.",
+      self.what .. ": ") or err, 0)
+  end
   self.workers[index] = { process = process, control = control }
   self.live = self.live + 1
 end
@@ -136,7 +140,7 @@ end
 --- max_restarts, name
 function staff.new(o, tasks, results)
   return setmetatable({
-    size = o.size, name = o.name, setup = o.setup,
+    size = o.size, name = o.name, what = o.what, setup = o.setup,
     Process = o.Process:extend { _bound = true, _quiet = true },
     max_restarts = o.max_restarts or 10,
     tasks = tasks, results = results, cells = cell.RawArray("Q", o.size),

@@ -1,5 +1,6 @@
 --- One wait for everything that can be waited for.
 local core = require "mp.core"
+local options = require "mp.options"
 
 local wait = {}
 
@@ -68,6 +69,7 @@ function wait.wait(list, timeout)
   if type(list) ~= "table" then
     error("wait: a list was expected, not a " .. type(list), 2)
   end
+  options.check_timeout("wait", 2, timeout)
   local from, left = core.now(), timeout
   while true do
     local ready, last = {}, 0

@@ -20,7 +20,8 @@
  * the value stay on the stack and no Lua code runs.  Long strings are not
  * copied: they are pieces of out->iov that point into the strings.
  * A value that cannot travel raises an error that begins with the path to
- * it, built on `root`: "args[1].cb, upvalue 'co': cannot send a thread".
+ * it, built on `root`: "args[1].cb, upvalue 'co': cannot send a thread".  With
+ * LMP_NAMED it begins with the position of whoever called the function.
  */
 struct lmp_packer {
   struct mp_out out;
@@ -30,7 +31,8 @@ struct lmp_packer {
 enum {
   LMP_NOREFS = 1, /* refuse mp objects (mp.encode) */
   LMP_TAGGED = 2, /* leave LMP_TAG_LEN bytes free at the start of iov[0] */
-  LMP_PLAIN = 4   /* refuse what has a __reduce */
+  LMP_PLAIN = 4,  /* refuse what has a __reduce */
+  LMP_NAMED = 8   /* the root is that of a function that scripts call */
 };
 #define LMP_TAG_LEN 8
 

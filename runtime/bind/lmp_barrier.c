@@ -29,7 +29,7 @@ static int lmp_barrier_new(lua_State *L) {
   if (!lua_isnil(L, 3)) {
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, 4, 1);
-    p = lmp_pack(L, 3, 0, "action");
+    p = lmp_pack(L, 3, 0, "Barrier: action");
   }
   rc = mp_barrier_open(&b->held, (uint32_t)parties, patience,
                        p ? &p->out : NULL);

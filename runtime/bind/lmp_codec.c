@@ -25,7 +25,7 @@ int lmp_codec_encode(lua_State *L) {
   struct lmp_enc *e;
 
   luaL_checkany(L, 1);
-  p = lmp_pack(L, 1, LMP_NOREFS, NULL);
+  p = lmp_pack(L, 1, LMP_NOREFS | LMP_NAMED, "encode: value");
   e = (struct lmp_enc *)p;
   e->busy = 1;
   push_pieces(L, &p->out, p->len);

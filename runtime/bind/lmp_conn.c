@@ -42,7 +42,8 @@ static int lmp_conn_send(lua_State *L) {
   luaL_checkany(L, 2);
   lua_settop(L, 2);
   /* What leaves the family names no objects of it. */
-  p = lmp_pack(L, 2, b->kind == MP_TYPE_FD ? LMP_NOREFS : 0, "value");
+  p = lmp_pack(L, 2, LMP_NAMED | (b->kind == MP_TYPE_FD ? LMP_NOREFS : 0),
+               "send: value");
   return send_out(L, b, &p->out);
 }
 

@@ -431,7 +431,7 @@ static struct lmp_packer *pack(lua_State *L, int idx, lua_Integer first,
   e = lmp__packer(L);
   e->base = base;
   e->flags = flags;
-  e->root = root ? root : "value";
+  e->root = root;
   lua_settop(L, base + LMP_S_VALUE - 1);
   while (walk(e, idx, first, n) == LMP_AGAIN) {
     lua_settop(L, base + LMP_S_PACKER);

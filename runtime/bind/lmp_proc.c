@@ -253,7 +253,7 @@ static int lmp_proc_set_plan(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_call(L, 1, 1);
   setup = lua_tolstring(L, -1, &len);
-  work = lmp_pack(L, 3, 0, "");
+  work = lmp_pack(L, 3, 0, "start: ");
   iov = lua_newuserdatauv(L, (work->out.niov + 2) * sizeof *iov, 0);
   head = (uint32_t)len;
   iov[0].base = &head;

@@ -19,14 +19,15 @@ static struct lmp_box *check(lua_State *L) {
 
 /* Putting */
 
-static int put(lua_State *L, int64_t deadline, const char *what) {
+static int put(lua_State *L, int64_t deadline, const char *what,
+               const char *root) {
   struct lmp_box *b = check(L);
   struct lmp_packer *p;
   int rc;
 
   luaL_checkany(L, 2);
   lua_settop(L, 2);
-  p = lmp_pack(L, 2, 0, "value");
+  p = lmp_pack(L, 2, LMP_NAMED, root);
   do
     rc = mp_queue_put(b->held, &p->out, deadline, NULL);
   while (rc == LMP_INTERRUPTED && lmp_resume(L));
@@ -38,11 +39,11 @@ static int put(lua_State *L, int64_t deadline, const char *what) {
 
 /* queue:put(value [, timeout]) -> true | false, "full" | false, "closed" */
 static int lmp_queue_put(lua_State *L) {
-  return put(L, lmp_deadline(L, 3), "put");
+  return put(L, lmp_deadline(L, 3), "put", "put: value");
 }
 
 static int lmp_queue_put_nowait(lua_State *L) {
-  return put(L, MP_NOW, "put_nowait");
+  return put(L, MP_NOW, "put_nowait", "put_nowait: value");
 }
 
 /* Getting */

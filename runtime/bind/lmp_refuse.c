@@ -45,7 +45,7 @@ static void add_key(lua_State *L, luaL_Buffer *b, int idx) {
   case LUA_TSTRING:
     s = lua_tolstring(L, idx, &len);
     if (is_name(s, len)) {
-      if (luaL_bufflen(b) > 0) /* an empty root: the field is the root */
+      if (luaL_buffaddr(b)[luaL_bufflen(b) - 1] != ' ') /* a field is a root */
         luaL_addchar(b, '.');
       luaL_addlstring(b, s, len);
       return;
@@ -136,6 +136,11 @@ static _Noreturn void raise_message(struct lmp_enc *e) {
   lua_pushliteral(L, ": ");
   lua_insert(L, -2);
   lua_concat(L, 3);
+  if (e->flags & LMP_NAMED) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
   e->busy = 0;
   lua_error(L);
   __builtin_unreachable();

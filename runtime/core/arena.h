@@ -21,10 +21,11 @@
 #include "sys.h"
 
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
+#define MP__LAYOUT_MUSL 0x10000u    /* see struct mp__life */
 #ifdef __GLIBC__
-#define MP__LAYOUT 2 /* bump when any layout changes */
+#define MP__LAYOUT 2u /* bump when any layout changes */
 #else
-#define MP__LAYOUT 0x10002 /* the same; see struct mp__life */
+#define MP__LAYOUT (MP__LAYOUT_MUSL | 2u)
 #endif
 #define MP__CLASSES 128
 #define MP__TXN_MAX 126

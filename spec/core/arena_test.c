@@ -412,6 +412,20 @@ static int map_file(const struct mp__head *h, uint64_t size) {
   return rc;
 }
 
+/* What a program that was built with musl finds when one that was built with
+ * glibc has started it, and the other way round. */
+TEST(a_family_of_the_other_c_library_is_refused) {
+  struct check_use use;
+  struct mp__head h;
+
+  founded(&use);
+  h = *MP__HEAD;
+  CHECK_EQ(map_file(&h, h.size), 0);
+  h.layout ^= MP__LAYOUT_MUSL;
+  CHECK_EQ(map_file(&h, h.size), -MP_EVERSION);
+  left(&use);
+}
+
 TEST(a_damaged_head_is_refused) {
   struct check_use use;
   struct mp__head h;

@@ -101,6 +101,19 @@ function common:make(ident, method, ...)
   return proxy.made(self, ask(self, 3, ident, method, ...))
 end
 
+-- What the name of is an argument, in place of a method.
+local NAMED = { create = true, call = true }
+
+--- A request could not be sent: say which argument of what, and where.
+---@param lead integer elements of the request before the arguments
+local function refused(err, lead, method, ...)
+  local i, path = tostring(err):match("^send: value%[(%d+)%](.*)$")
+  if not i then error(err, 0) end
+  i = i - lead
+  if NAMED[method] then method, i = ..., i - 1 end
+  error_types.blame(("%s: argument #%d%s"):format(method, i, path))
+end
+
 -- The family -----------------------------------------------------------------
 
 local Family = setmetatable({}, { __index = common })
@@ -146,7 +159,10 @@ function Family:reach()
 end
 
 function Family:post(seq, ident, method, n, ...)
-  return (self.door:send { self.id, seq, ident, method, n, ... })
+  local ok, sent = pcall(self.door.send, self.door,
+    { self.id, seq, ident, method, n, ... })
+  if not ok then refused(sent, 5, method, ...) end
+  return sent
 end
 
 function Family:receive() return self.replies:recv(LOOK) end
@@ -237,7 +253,8 @@ local function without_proxies(self, message, n, ...)
     local state = proxy.state(value)
     if state then
       if state.link ~= self then
-        error("a proxy of another manager cannot go to " .. self.text, 0)
+        error_types.blame("a proxy of another manager cannot go to "
+          .. self.text)
       end
       message.proxies = message.proxies or {}
       message.proxies[i], message[4 + i] = state.ident, false
@@ -249,7 +266,9 @@ function Remote:post(seq, ident, method, n, ...)
   local message = { seq, ident, method, n, ... }
   if n > 0 then without_proxies(self, message, n, ...) end
   if self.gone[1] then message.gone, self.gone = self.gone, {} end
-  return (self.conn:send(message))
+  local ok, sent = pcall(self.conn.send, self.conn, message)
+  if not ok then refused(sent, 4, method, ...) end
+  return sent
 end
 
 function Remote:receive()

@@ -1,5 +1,6 @@
 --- Containers and values inside a manager's server, and the objects of others.
 local jobs = require "mp.managers.jobs"
+local options = require "mp.options"
 local proxy = require "mp.managers.proxy"
 
 local objects = {}
@@ -14,6 +15,12 @@ local function copy_of(what, t)
     jobs.misuse("%s: a table was expected, not a %s", what, type(t))
   end
   return t
+end
+
+local function check_function(f)
+  if not options.callable(f) then
+    jobs.misuse("_update: a function was expected, not a %s", type(f))
+  end
 end
 
 local function is_key(key) return key ~= nil and key == key end
@@ -37,7 +44,7 @@ end
 function Dict:get(key) return self.t[key] end
 
 function Dict:set(key, value)
-  if not is_key(key) then jobs.misuse("a key cannot be nil or NaN") end
+  if not is_key(key) then jobs.misuse("set: a key cannot be nil or NaN") end
   local t = self.t
   if t[key] == nil then
     if value ~= nil then self.n = self.n + 1 end
@@ -53,6 +60,7 @@ function Dict:value() return self.t end
 
 --- Nobody else sees or changes the key meanwhile.
 function Dict:update(key, f)
+  check_function(f)
   self:set(key, f(self.t[key]))
   return self.t[key]
 end
@@ -139,6 +147,7 @@ function List:pop(i)
 end
 
 function List:update(i, f)
+  check_function(f)
   if math.type(i) ~= "integer" or i < 1 or i > #self.t then
     jobs.misuse("_update: index %s is out of range", i)
   end
@@ -219,7 +228,7 @@ local function held(code, value)
   if code == "?" then return value and true or false end
   if code == "c" then
     if type(value) ~= "string" or #value ~= 1 then
-      jobs.misuse("typecode 'c' holds strings of one byte")
+      jobs.misuse("value: typecode 'c' holds strings of one byte")
     end
     return value
   end
@@ -228,7 +237,8 @@ local function held(code, value)
     local ok, bytes = pcall(string.pack, format, value)
     if ok then return (string.unpack(format, bytes)) end
   end
-  jobs.misuse("%s does not fit typecode '%s'", tostring(value), code)
+  jobs.misuse("value: %s does not fit typecode '%s'",
+    type(value) == "number" and tostring(value) or "a " .. type(value), code)
 end
 
 local Value = class "get set add exchange compare_exchange"
@@ -245,7 +255,9 @@ function Value:get(key)
 end
 
 function Value:set(key, value)
-  if key ~= "value" then jobs.misuse("Value has only the field value") end
+  if key ~= "value" then
+    jobs.misuse("Value: cannot set '%s'", tostring(key))
+  end
   self.v = held(self.code, value)
 end
 

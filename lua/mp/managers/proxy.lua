@@ -4,6 +4,8 @@
 -- lies under the key STATE: link (how to reach the server), ident, kind, lease
 -- (an end of a pipe: the object lives while anybody holds one), methods (of a
 -- registered object).  In one process an object has one proxy.
+local options = require "mp.options"
+
 local proxy = { serving = nil } -- serving: the server that runs here
 
 local STATE = {}
@@ -50,6 +52,7 @@ end
 
 --- Call f with the lock held.
 local function with(self, f, ...)
+  options.check_callable("with", f)
   local _ <close> = guard(self)
   return f(...)
 end
@@ -64,6 +67,7 @@ local condition = lock_methods "acquire release locked wait notify notify_all"
 
 --- Wait until pred() is true; it is called here, with the lock held.
 function condition:wait_for(pred, timeout)
+  options.check_callable("wait_for", pred)
   local now = proxy.now
   local deadline = timeout and now() + timeout
   while true do
