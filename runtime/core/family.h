@@ -173,8 +173,10 @@ void mp__ledger_ring(void); /* the bells of all that the caller holds */
 uint64_t mp__ledger_next(uint64_t *at);
 
 /* sweep.c */
-int mp__scan(void);           /* sweep what has died; the number of them */
-int mp__scan_at(int64_t now); /* and now and then ask the kernel of each */
+int mp__scan(void); /* sweep what has died; the number of them */
+/* The same, and now and then ask the kernel of each; of those who are about to
+ * be born always, and *unborn says whether there are any. */
+int mp__scan_at(int64_t now, int *unborn);
 void mp__sweep(struct mp__slot *s);
 void mp__tell_end(struct mp__slot *s);
 void mp__tell_deaths(void); /* those who sleep shall look, as after a death */

@@ -17,6 +17,7 @@
 #define IDLE_NAPS 4 /* after so many of these it is an idle one, and sleeps */
 #define IDLE_NAP_NS 2000000000
 #define BLIND_NAP_NS 50000000 /* without futex_waitv or robust lists */
+#define YOUNG_NAP_NS 20000000 /* while one is about to be born; then doubled */
 
 void mp__count_in(uint32_t *count) {
   mp__add32_seq(count, 1);
@@ -102,8 +103,11 @@ static int nap_with_family(uint32_t *word, uint32_t val, int64_t deadline) {
  * caller resumes after -EINTR goes on where it was. */
 static _Thread_local unsigned idle;
 
-static int64_t nap_ns(void) {
-  return idle < IDLE_NAPS ? NAP_NS : IDLE_NAP_NS;
+/* Nobody wakes us when one that is about to be born ends. */
+static int64_t nap_ns(int unborn) {
+  if (idle >= IDLE_NAPS)
+    return unborn ? NAP_NS : IDLE_NAP_NS;
+  return unborn ? YOUNG_NAP_NS << idle : NAP_NS;
 }
 
 int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
@@ -111,6 +115,7 @@ int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
   int first = nap->naps++ == 0 && idle == 0;
   int64_t now = mp_now();
   int64_t until;
+  int unborn;
   int rc;
 
   if (now >= deadline)
@@ -121,9 +126,11 @@ int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
   } else {
     follow_parent();
     mp__close_late();
-    if (mp__scan_at(now))
+    if (mp__scan_at(now, &unborn)) {
+      idle = 0;
       return 0;
-    until = earlier(deadline, now + nap_ns());
+    }
+    until = earlier(deadline, now + nap_ns(unborn));
     rc = nap_with_family(word, val, until);
     if (rc == -ENOSYS)
       rc = mp__futex_wait(word, val, earlier(until, now + BLIND_NAP_NS));
