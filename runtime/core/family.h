@@ -194,6 +194,7 @@ void mp__count_out(uint32_t *count);
  * where the waker looks, and looked again. */
 struct mp__nap {
   unsigned naps;
+  uint32_t deaths; /* told before the caller looked, from the second on */
 };
 
 /* 0: look again (woken, a member died, or just time to look); -EINTR;
