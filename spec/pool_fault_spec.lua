@@ -334,6 +334,26 @@ describe("B11: workers that all die, again and again", function()
     end)
   end)
 
+  it("break it promptly when they are not even born", function()
+    local said = helper.output [[
+      local name <const> = os.tmpname()
+      local file = io.open(name, "w")
+      file:write "#!/bin/sh\nsleep 0.01\n"
+      file:close()
+      os.execute("chmod +x " .. name)
+      local _ <close> = setmetatable({}, { __close = function()
+        os.remove(name)
+      end })
+      mp.set_start_method "spawn"
+      mp.set_executable(name)
+      local executor = mp.futures.ProcessPoolExecutor(2)
+      local from = host.now()
+      local err = executor:submit(math.abs, -1):exception()
+      print(getmetatable(err) == mp.BrokenPool, err.cause.exitcode)
+      print(host.now() - from < 3)]]
+    assert.equal("true\t0\ntrue\n", said)
+  end)
+
   it("do not when each has done something first", function()
     local pool <close> = mp.Pool { processes = 2, max_restarts = 2 }
     for i = 1, 20 do

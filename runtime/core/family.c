@@ -8,6 +8,7 @@
 #include "mp.h"
 
 #include "family.h"
+#include "futex.h"
 #include "sys.h"
 
 #include <errno.h>
@@ -137,6 +138,8 @@ int mp__slot_verify(struct mp__slot *s) {
          !mp__cas32_seq(&s->life.life, &life,
                         MP__LIFE_DIED | (life & MP__LIFE_WAITERS)))
     ;
+  if (life & MP__LIFE_WAITERS)
+    mp__futex_wake(&s->life.life, 1); /* as the kernel would have */
   return 1;
 }
 

@@ -180,8 +180,10 @@ void mp__ledger_ring(void); /* the bells of all that the caller holds */
 uint64_t mp__ledger_next(uint64_t *at);
 
 /* sweep.c */
-int mp__scan(void);           /* sweep what has died; the number of them */
-int mp__scan_at(int64_t now); /* and now and then ask the kernel of each */
+int mp__scan(void); /* sweep what has died; the number of them */
+/* The same, and now and then ask the kernel of each; of those who are about to
+ * be born always, and *unborn says whether there are any. */
+int mp__scan_at(int64_t now, int *unborn);
 void mp__sweep(struct mp__slot *s);
 void mp__tell_end(struct mp__slot *s);
 void mp__tell_deaths(void); /* those who sleep shall look, as after a death */
@@ -199,6 +201,7 @@ void mp__count_out(uint32_t *count);
  * where the waker looks, and looked again. */
 struct mp__nap {
   unsigned naps;
+  uint32_t deaths; /* told before the caller looked, from the second on */
 };
 
 /* 0: look again (woken, a member died, or just time to look); -EINTR;

@@ -183,11 +183,18 @@ static int time_to_verify(int64_t now) {
          mp__cas64_seq(&MP__HEAD->verified, &last, (uint64_t)now);
 }
 
-static int scan(int verify) {
+/* The kernel does not tell of one that ends before its birth (killed on the
+ * way, or a command that is no interpreter). */
+static int is_unborn(struct mp__slot *s) {
+  return mp__load32_acq(&s->pid) != 0 && !mp__life_begun(s);
+}
+
+static int scan(int verify, int *unborn) {
   uint64_t n = mp__load64_rlx(&MP__HEAD->nslots);
   struct mp__slot *s;
   uint64_t flags;
   int found_dead = 0;
+  int is_young;
   uint64_t i;
 
   for (i = 1; i <= n; i++) {
@@ -195,9 +202,11 @@ static int scan(int verify) {
     flags = mp__load64_rlx(&s->flags);
     if (mp__load64_rlx(&s->state) < MP_STARTING || flags & MP__PROC_SWEPT)
       continue;
-    if ((verify || flags & MP__PROC_BLIND) &&
-        (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC)
-      (void)mp__slot_verify(s);
+    is_young = unborn && is_unborn(s);
+    if ((verify || is_young || flags & MP__PROC_BLIND) &&
+        (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC &&
+        !mp__slot_verify(s) && is_young)
+      *unborn = 1;
     if (to_sweep(s)) {
       mp__sweep(s);
       found_dead++;
@@ -207,9 +216,10 @@ static int scan(int verify) {
 }
 
 int mp__scan(void) {
-  return scan(0);
+  return scan(0, NULL);
 }
 
-int mp__scan_at(int64_t now) {
-  return scan(time_to_verify(now));
+int mp__scan_at(int64_t now, int *unborn) {
+  *unborn = 0;
+  return scan(time_to_verify(now), unborn);
 }

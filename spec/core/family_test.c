@@ -144,6 +144,35 @@ TEST_LIMIT(a_death_among_many, 30) {
   left(&use);
 }
 
+/* The kernel tells nobody of one that ends before it is born. */
+TEST(a_death_before_the_birth) {
+  static const char *const none[] = {"/bin/true", "true", "%d", NULL};
+  static const char *const slow[] = {"/bin/sh",    "sh", "-c",
+                                     "sleep 0.15", "%d", NULL};
+  struct check_use use;
+  int64_t start;
+  char byte;
+  mp_ref p;
+  int i;
+
+  founded(&use);
+  for (i = 0; i < 6; i++) {
+    REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+    REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
+    REQUIRE(set_plan(p, 'e', 0, &a) == 0);
+    mp_ref_close(&a);
+    mp__store64_rlx(&MP__HEAD->verified, (uint64_t)mp_now());
+    start = mp_now();
+    REQUIRE(mp_proc_spawn(p, i % 2 ? slow : none) == 0);
+    CHECK_EQ(recv_bytes(b, &byte, 1, in_ms(9000)), -MP_ECLOSED);
+    CHECK(mp_now() - start < 1000000000);
+    CHECK_EQ(join_until(p, in_ms(3000)), 0);
+    mp_ref_close(&p);
+    mp_ref_close(&b);
+  }
+  left(&use);
+}
+
 static int sweep_others(void *arg) {
   int i;
 

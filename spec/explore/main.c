@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 static const struct scenario *const lists[] = {
-    core_lock_scenarios, lock_scenarios, event_scenarios,
-    sem_scenarios,       cond_scenarios, barrier_scenarios,
-    queue_scenarios,     join_scenarios, arena_scenarios};
+    core_lock_scenarios, lock_scenarios,    event_scenarios, sem_scenarios,
+    cond_scenarios,      barrier_scenarios, queue_scenarios, join_scenarios,
+    arena_scenarios,     nap_scenarios};
 #define LISTS (sizeof lists / sizeof *lists)
 
 static struct search options = {.seconds = 10, .preemptions = -1};

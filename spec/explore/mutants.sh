@@ -105,6 +105,10 @@ mutant bell queue-poll "a quiet that is half done silences the bell" \
   '/^void mp__bell_forget/,/^}/s/(void)mp__swap32_seq(&b->rung, 0);/(void)b;/'
 mutant queue queue-poll-2-death "nobody rings for a dead producer" \
   '/^void mp__queue_died/,/^}/s/mp__bell_ring_held(&q->bell);/;/'
+mutant nap nap-3-death "who is woken by a death leaves it to others" \
+  's/^    sweep_listed(v, n);/    (void)sweep_listed;/'
+mutant nap nap-3-death "a death that is told between the look and the nap" \
+  's/v\[n++\].val = deaths;/v[n++].val = mp__load32_seq(\&MP__HEAD->deaths);/'
 mutant claim join-2 "the last task_done wakes nobody" \
   '/mp__futex_wake(&f->join_seq, INT32_MAX);/d'
 mutant claim join-lost "a claim of what was not taken" \

@@ -17,5 +17,6 @@ extern const struct scenario barrier_scenarios[];
 extern const struct scenario queue_scenarios[];
 extern const struct scenario join_scenarios[];
 extern const struct scenario arena_scenarios[];
+extern const struct scenario nap_scenarios[];
 
 #endif

@@ -33,7 +33,7 @@ struct fibre {
   mp_ref held;
   uint64_t owner;
   enum sim_state state;
-  uint32_t *word[MP__WAITV_MAX]; /* asleep on these */
+  uint32_t *word[MP__WAITV_MAX]; /* asleep on these; NULL: woken by that */
   unsigned nwords;
   int64_t until; /* asleep: no longer than that */
   int timed_out; /* it was */
@@ -267,16 +267,28 @@ void sim_pause(void) {
 
 /* The kernel's part */
 
-static void wake(uint32_t *word, int n) {
+/* Who sleeps on several words and is woken by one stays in the queues of the
+ * others until it runs: it takes wakes that others could use. */
+static int wake_fibre(struct fibre *f, uint32_t *word) {
   unsigned k;
+
+  if (f->state != SIM_ASLEEP && f->state != SIM_READY)
+    return 0;
+  for (k = 0; k < f->nwords; k++)
+    if (f->word[k] == word) {
+      f->word[k] = NULL;
+      f->state = SIM_READY;
+      f->timed_out = 0;
+      return 1;
+    }
+  return 0;
+}
+
+static void wake(uint32_t *word, int n) {
   int i;
 
   for (i = 0; i < scene->n && n > 0; i++)
-    for (k = 0; fibres[i].state == SIM_ASLEEP && k < fibres[i].nwords; k++)
-      if (fibres[i].word[k] == word) {
-        fibres[i].state = SIM_READY;
-        n--;
-      }
+    n -= wake_fibre(&fibres[i], word);
 }
 
 static int sleep_on(int64_t until) {
@@ -286,6 +298,7 @@ static int sleep_on(int64_t until) {
   f->timed_out = 0;
   f->state = SIM_ASLEEP;
   schedule();
+  f->nwords = 0;
   return f->timed_out ? -MP_ETIMEOUT : 0;
 }
 
@@ -385,7 +398,7 @@ static void restore(void) {
 
 /* nap.c knows how idle the thread was: it has just had something to do. */
 static void forget_naps(void) {
-  struct mp__nap nap = {1};
+  struct mp__nap nap = {.naps = 1};
   uint32_t word = 0;
 
   (void)mp__nap(&nap, &word, 0, clock_ns + 1);
@@ -400,6 +413,7 @@ static void begin_fibre(int who) {
   f->context.uc_link = NULL;
   makecontext(&f->context, (void (*)(void))run_fibre, 1, who);
   f->state = SIM_READY;
+  f->nwords = 0;
 }
 
 void sim_run(void) {
