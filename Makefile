@@ -247,8 +247,8 @@ run: all ## show it at work: examples/wordfreq.lua on real text
 	$(luamp) examples/wordfreq.lua $(ARGS)
 
 test: all $(tests) $(hosts) explorer | deps-test ## every suite; "N passed, N failed"
-	@$(suites) rock dist explore layers stubs promises core embed luamp lua soak \
-	  examples install share
+	@$(suites) share rock dist explore examples core luamp lua layers stubs \
+	  promises embed soak install
 
 check: all $(tests) $(hosts) | deps-test ## before each commit: quick suites
 	@$(suites) lint layers stubs promises core embed luamp lua examples

@@ -30,6 +30,7 @@
 #define GROW (256u << 10)
 #define WINDOW_MAX ((uint64_t)64 << 30)
 #define WINDOW_MIN ((uint64_t)32 << 20)
+#define SEAT_TURNS 8 /* a seat is taken apart in fewer steps */
 
 struct block {
   uint64_t cls;  /* size class; never changes */
@@ -38,7 +39,7 @@ struct block {
   uint64_t pad[5];
 };
 
-struct mp__here mp__here = {NULL, 0, 0, -1, {-1, -1}, 0, {0, 0}, 1, NULL};
+struct mp__here mp__here = {.memfd = -1, .vault = {-1, -1}, .generation = 1};
 
 /* Sizes of class 4k .. 4k+3: 256, 320, 384, 448 times 2^k. */
 static uint64_t class_size(uint64_t cls) {
@@ -58,10 +59,22 @@ static uint64_t class_for(uint64_t len) {
   return cls;
 }
 
+/* Of the window alone, which no stray write changes. */
+static uint32_t seats(void) {
+  return mp__here.window >= (uint64_t)1 << 30 ? 65535 : 8192;
+}
+
+static uint64_t blocks_from(void) {
+  uint64_t end = MP__SLOTS + (uint64_t)seats() * MP__SLOT_SIZE;
+
+  return (end + 4095) & ~(uint64_t)4095;
+}
+
 /* Further than was known: the memory has grown, or the offset is none. */
 void *mp__reach(uint64_t off) {
   struct mp__file f = {0};
   uint64_t size = MP__HEAD->size;
+  uint64_t from = blocks_from();
 
   /* Of the descriptor, unless a host has put its own in its place. */
   if (mp__sys_file(mp__here.memfd, &f) == 0 && f.ino == mp__here.memfd_ino)
@@ -70,6 +83,8 @@ void *mp__reach(uint64_t off) {
     size = mp__here.window;
   if (off & 7 || size < MP__TAIL || off > size - MP__TAIL)
     mp__sys_damaged("an offset leads out of it");
+  mp__store64_rlx(&mp__here.turns, seats() * SEAT_TURNS +
+                                       (size > from ? (size - from) >> 3 : 0));
   mp__store64_rlx(&mp__here.reach, (size - MP__TAIL) >> 3);
   return mp__here.base + off;
 }
@@ -361,9 +376,8 @@ int mp__arena_found(void) {
   if (rc < 0)
     goto fail;
   h = MP__HEAD;
-  h->max_slots = mp__here.window >= (uint64_t)1 << 30 ? 65535 : 8192;
-  data = MP__SLOTS + (uint64_t)h->max_slots * MP__SLOT_SIZE;
-  data = (data + 4095) & ~(uint64_t)4095;
+  h->max_slots = seats();
+  data = blocks_from();
   rc = mp__back(data, data + MP__TAIL);
   if (rc < 0)
     goto fail;
@@ -388,7 +402,7 @@ void mp__arena_forget(void) {
   if (mp__here.base)
     (void)munmap(mp__here.base, mp__here.window);
   mp__here.base = NULL;
-  mp__here.reach = 0;
+  mp__here.reach = mp__here.turns = 0;
   mp__sys_close(mp__here.memfd);
   mp__here.memfd = -1;
   mp__sys_null_drop();

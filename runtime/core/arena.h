@@ -101,6 +101,7 @@ struct mp__head {
 struct mp__here {
   char *base;     /* NULL: no family yet */
   uint64_t reach; /* eighths of the last offset that is known to be backed */
+  uint64_t turns; /* steps that a walk can have in what is backed */
   uint64_t window;
   int memfd;
   int vault[2];
@@ -132,10 +133,11 @@ static inline void *mp__at(uint64_t off) {
   return mp__here.base + off;
 }
 
-/* One more step along what lies in the memory: there are never more than it has
- * words, unless a stray write has made a circle. */
+/* One more step along what lies in the memory: there are never more than its
+ * blocks have words and its seats take, unless a stray write has made a circle.
+ */
 static inline void mp__turn(uint64_t *steps) {
-  if (++*steps > mp__reached())
+  if (++*steps > (mp__load64_rlx)(&mp__here.turns))
     mp__sys_damaged("a list has no end");
 }
 

@@ -474,13 +474,19 @@ void mp__collect(void) {
   struct mp__txn t;
   struct mp__obj *o;
   uint64_t steps = 0;
+  uint64_t serial = 0;
   int tidy = 0;
 
   while (mp__load64_rlx(&MP__HEAD->garbage)) {
-    mp__turn(&steps);
     /* A stopped process has the lock: whoever collects next does this. */
     if (mp__begin_by(&t, MP_NOW) < 0)
       break;
+    /* There is new garbage for as long as others make objects. */
+    if (serial != MP__HEAD->serial) {
+      serial = MP__HEAD->serial;
+      steps = 0;
+    }
+    mp__turn(&steps);
     if (MP__HEAD->garbage == 0) {
       mp__abort(&t);
       break;

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 #define SLEEPS 200
 #define SEATS 8
-#define FILE_MAX ((uint64_t)64 << 20) /* no growth that the machine feels */
+#define FILE_MAX ((uint64_t)40 << 20) /* no growth that the machine feels */
 
 static sigjmp_buf end_of_input;
 static unsigned slept;
