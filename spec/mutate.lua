@@ -25,7 +25,8 @@ local dir = out .. "/mutate"
 -- What would notice: schedules, C tests.  (Quick ones first.)
 local TESTS = {
   lock = { "lock_test", explore = "core- arena join-work-2-death" },
-  mutex = { "mutex_test", "full_test", explore = "lock rlock" },
+  mutex = { "mutex_test", "mutex_death_test", "full_test",
+    explore = "lock rlock" },
   event = { "event_test", "full_test", explore = "event" },
   sem = { "sem_test", "full_test", "roster_test", explore = "sem" },
   cond = { "cond_test", "full_test", explore = "cond" },

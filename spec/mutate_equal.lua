@@ -25,12 +25,14 @@ return {
       "for (i = 0; i <= MP__LOCK_SPINS; i++) {", POLLING },
   },
   mutex = {
-    { "for (n = 1; n <= PAUSES_MAX; n *= 2) {", "*", POLLING },
+    { "for (n = 1; n <= PAUSES_MAX && mp__load64_rlx(&m->word) != 0; n *= 2)",
+      "*", POLLING },
     { "for (i = 0; i < n; i++)", "for (i = 0; i <= n; i++)", POLLING },
-    { "if (mp__load64_rlx(&m->word) == 0)", "*", POLLING },
+    { "return mp__load64_rlx(&m->word) == 0;", "*", POLLING },
     { "if (spins++ < SPINS && mp__may_spin() && poll_word(m))", "*", POLLING },
   },
   sem = {
+    { "if (fd >= 0)", "if (fd > 0)", ABOVE_2 },
     { "if (deadline > MP_NOW && mp__spin(&s->value, value_of(s) & " ..
       "SIGNALLING, UINT64_MAX))", "if (deadline >= MP_NOW && " ..
       "mp__spin(&s->value, value_of(s) & SIGNALLING, UINT64_MAX))", POLLING },
@@ -43,8 +45,8 @@ return {
       "!mp__member_dead(row->who)) {",
       "if (is_waiting(value) && value >> ORDER_SHIFT <= least && " ..
       "!mp__member_dead(row->who)) {", "no two came at the same time" },
-    { "if (deadline > MP_NOW && mp__spin(&row->value, value, UINT64_MAX))",
-      "if (deadline >= MP_NOW && mp__spin(&row->value, value, UINT64_MAX))",
+    { "if (deadline <= MP_NOW || !mp__spin(&row->value, value, UINT64_MAX))",
+      "if (deadline < MP_NOW || !mp__spin(&row->value, value, UINT64_MAX))",
       POLLING },
   },
   event = {

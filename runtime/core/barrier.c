@@ -158,13 +158,10 @@ static void drop_and_wake(struct mp__barrier *b) {
 
 /* Waiting */
 
-/* Sleep until the phase's word differs from `seen`. */
-static int wait_for_change(struct mp__barrier *b, uint64_t seen,
-                           struct mp__nap *nap, int64_t deadline) {
+static int sleep_for_change(struct mp__barrier *b, uint64_t seen,
+                            struct mp__nap *nap, int64_t deadline) {
   int rc = 0;
 
-  if (deadline > MP_NOW && mp__spin(&b->phase, seen, UINT64_MAX))
-    return 0;
   mp__count_in(&b->sleepers);
   if (mp__load64_seq(&b->phase) == seen)
     rc = mp__nap(nap, mp__low32(&b->phase), (uint32_t)seen, deadline);
@@ -175,6 +172,14 @@ static int wait_for_change(struct mp__barrier *b, uint64_t seen,
     mp__lock_drop(&b->lock);
   }
   return rc;
+}
+
+/* Wait until the phase's word differs from `seen`. */
+static int wait_for_change(struct mp__barrier *b, uint64_t seen,
+                           struct mp__nap *nap, int64_t deadline) {
+  int changed = deadline > MP_NOW && mp__spin(&b->phase, seen, UINT64_MAX);
+
+  return changed ? 0 : sleep_for_change(b, seen, nap, deadline);
 }
 
 /* Take a row; when this was the last to come, go on.  Lock held. */
@@ -217,7 +222,7 @@ static int arrive(struct mp__barrier *b, struct mp_arrival *a,
     if ((seen & STATE) == FILLING)
       rc = arrive_held(b, a, n + 1, deadline);
     mp__lock_drop(&b->lock);
-    if (rc > 0)
+    if (rc == (int)b->parties) /* the last one lets all go */
       wake_all(b);
     if ((seen & STATE) != ACTING)
       return rc;

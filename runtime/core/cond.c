@@ -186,10 +186,9 @@ static int sleep_once(struct mp__cond *c, struct mp__row *row,
   if ((value & STATE) == GRANTED)
     return 1;
   if ((value & STATE) == WAITING) {
-    if (deadline > MP_NOW && mp__spin(&row->value, value, UINT64_MAX))
-      return 0;
-    (void)mp__cas64_seq(&row->value, &value,
-                        (value & ~(uint64_t)STATE) | ASLEEP);
+    if (deadline <= MP_NOW || !mp__spin(&row->value, value, UINT64_MAX))
+      (void)mp__cas64_seq(&row->value, &value,
+                          (value & ~(uint64_t)STATE) | ASLEEP);
     return 0;
   }
   rc = mp__nap(nap, mp__low32(&row->value), (uint32_t)value, deadline);
@@ -200,12 +199,21 @@ static int sleep_once(struct mp__cond *c, struct mp__row *row,
   return rc;
 }
 
+/* 0: it was granted before. */
+static int withdraw(struct mp__row *row) {
+  uint64_t value = mp__load64_seq(&row->value);
+
+  while ((value & STATE) != GRANTED)
+    if (mp__cas64_seq(&row->value, &value, 0))
+      return 1;
+  return 0;
+}
+
 /* 1: notified; 0: the time was up before; -EINTR */
 static int sleep_until(struct mp__cond *c, struct mp_waiter *w,
                        int64_t deadline) {
   struct mp__row *row = mp__at(w->row);
   struct mp__nap nap = {0};
-  uint64_t value;
   int rc;
 
   do
@@ -213,13 +221,10 @@ static int sleep_until(struct mp__cond *c, struct mp_waiter *w,
   while (rc == 0);
   if (rc != -MP_ETIMEOUT)
     return rc;
-  value = mp__load64_seq(&row->value);
-  while ((value & STATE) != GRANTED)
-    if (mp__cas64_seq(&row->value, &value, 0)) {
-      w->row = 0;
-      return 0;
-    }
-  return 1;
+  if (!withdraw(row))
+    return 1;
+  w->row = 0;
+  return 0;
 }
 
 /* Have the mutex again, as deep as before. */

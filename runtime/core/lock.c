@@ -56,10 +56,9 @@ static int take(struct mp__lock *l, uint32_t mine, const struct patience *p);
 /* 1: it is ours; 0: another was faster; < 0 */
 static int take_over(struct mp__lock *l, uint32_t seen, uint32_t mine,
                      const struct patience *p) {
-  int rc;
-
   if (l != &MP__HEAD->big) { /* the dead may have left the journal full */
-    rc = take(&MP__HEAD->big, mine, p);
+    int rc = take(&MP__HEAD->big, mine, p);
+
     if (rc < 0)
       return rc;
     mp__lock_drop(&MP__HEAD->big);
@@ -93,18 +92,27 @@ static int give_up(uint32_t seen, const struct patience *p) {
   return now - late >= LATE_NS || holder_stopped(seen) ? -MP_ETIMEOUT : 0;
 }
 
-static int take_slowly(struct mp__lock *l, uint32_t mine,
-                       const struct patience *p) {
-  uint32_t seen;
-  int rc;
+static int take_polling(struct mp__lock *l, uint32_t mine) {
   int i;
 
   for (i = 0; i < MP__LOCK_SPINS; i++) {
-    seen = mp__load32_rlx(&l->word);
+    uint32_t seen = mp__load32_rlx(&l->word);
+
     if (seen == 0 && mp__cas32_acq(&l->word, &seen, mine))
-      return 0;
+      return 1;
     mp__pause();
   }
+  return 0;
+}
+
+static int take_slowly(struct mp__lock *l, uint32_t mine,
+                       const struct patience *p) {
+  int slept = 0; /* and nobody came to wake us */
+  uint32_t seen;
+  int rc = 0;
+
+  if (take_polling(l, mine))
+    return 0;
   for (;;) {
     seen = mp__load32_rlx(&l->word);
     if (seen == 0) {
@@ -113,22 +121,17 @@ static int take_slowly(struct mp__lock *l, uint32_t mine,
         return 0;
       continue;
     }
-    if (!(seen & WAITERS)) {
+    if (slept && holder_died(seen))
+      rc = take_over(l, seen, mine, p);
+    else if (slept && p)
+      rc = give_up(seen, p);
+    if (rc != 0)
+      return rc;
+    if (!(seen & WAITERS))
       (void)mp__cas32_acq(&l->word, &seen, seen | WAITERS);
-      continue;
-    }
-    if (mp__futex_wait(&l->word, seen, mp_now() + LOOK_NS) == -MP_ETIMEOUT) {
-      seen = mp__load32_rlx(&l->word);
-      if (seen == 0)
-        continue;
-      rc = 0;
-      if (holder_died(seen))
-        rc = take_over(l, seen, mine, p);
-      else if (p)
-        rc = give_up(seen, p);
-      if (rc != 0)
-        return rc;
-    }
+    else
+      slept =
+          mp__futex_wait(&l->word, seen, mp_now() + LOOK_NS) == -MP_ETIMEOUT;
   }
 }
 
@@ -145,14 +148,13 @@ int mp__lock_take(struct mp__lock *l) {
 /* The clock is read by those alone who find the lock held. */
 int mp__lock_by(struct mp__lock *l, int64_t deadline) {
   uint32_t mine = my_word();
-  struct patience p;
   uint32_t seen = 0;
 
   if (mp__cas32_acq(&l->word, &seen, mine))
     return 0;
-  p.deadline = deadline;
-  p.since = mp_now();
-  return take_slowly(l, mine, deadline == MP__SURELY ? NULL : &p);
+  if (deadline == MP__SURELY)
+    return take_slowly(l, mine, NULL);
+  return take_slowly(l, mine, &(struct patience){deadline, mp_now()});
 }
 
 void mp__lock_drop(struct mp__lock *l) {

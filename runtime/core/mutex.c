@@ -52,13 +52,10 @@ static int poll_word(struct mp__mutex *m) {
   int i;
   int n;
 
-  for (n = 1; n <= PAUSES_MAX; n *= 2) {
+  for (n = 1; n <= PAUSES_MAX && mp__load64_rlx(&m->word) != 0; n *= 2)
     for (i = 0; i < n; i++)
       mp__pause();
-    if (mp__load64_rlx(&m->word) == 0)
-      return 1;
-  }
-  return 0;
+  return mp__load64_rlx(&m->word) == 0;
 }
 
 static int acquire_slowly(struct mp__mutex *m, uint64_t mine,

@@ -1,6 +1,7 @@
 /* barrier_test.c -- barriers: all or none pass, and nobody waits for the
  * dead. */
-#include "crew.h"
+#include "layout.h"
+#include "stop.h"
 
 static mp_ref bar;
 static struct shared {
@@ -369,6 +370,77 @@ TEST(an_action_that_fails) {
   leave(&use);
 }
 
+/* Its outcome is another's by then: it changes nothing. */
+TEST(an_action_that_comes_too_late) {
+  struct mp_arrival first = {0}, next = {0};
+  struct check_use use;
+
+  found(&use);
+  open_for(1, "act");
+  CHECK_EQ(mp_barrier_wait(bar, &first, MP_FOREVER), 0);
+  mp_barrier_abort(bar);
+  CHECK_EQ(mp_barrier_acted(bar, &first, 1), -MP_EBROKEN);
+  CHECK_EQ(mp_barrier_broken(bar), 1);
+  mp_barrier_reset(bar);
+  CHECK_EQ(mp_barrier_wait(bar, &first, MP_FOREVER), 0);
+  mp_barrier_reset(bar);
+  CHECK_EQ(mp_barrier_wait(bar, &next, MP_FOREVER), 0);
+  CHECK_EQ(mp_barrier_acted(bar, &first, 1), -MP_EBROKEN);
+  CHECK_EQ(mp_barrier_waiting(bar), 1); /* the next one acts still */
+  CHECK_EQ(mp_barrier_acted(bar, &next, 1), 1);
+  leave(&use);
+}
+
+static void come(struct mp_arrival *a) {
+  do {
+    *a = (struct mp_arrival){0};
+    CHECK_EQ(mp_barrier_wait(bar, a, MP_FOREVER), -EINTR);
+  } while (!a->row);
+}
+
+static int run_out(struct mp_arrival *a) {
+  int rc;
+
+  do
+    rc = mp_barrier_wait(bar, a, in_ms(10));
+  while (rc == -EINTR);
+  return rc;
+}
+
+static int leave_it(struct mp_arrival *a) {
+  mp_barrier_leave(bar, a);
+  return -MP_ETIMEOUT;
+}
+
+/* Nobody takes the lock from one that is stopped: who goes then is as good as
+ * dead, and breaks it. */
+static void goes_while_one_is_stopped(int (*go)(struct mp_arrival *)) {
+  struct crew crew = {.threads = 0}, stopped = {.n = 0};
+  struct mp_arrival a;
+  struct check_use use;
+
+  found(&use);
+  open_for(3, NULL);
+  come(&a);
+  crew_start(&crew, expect, (void *)(intptr_t)-MP_EBROKEN);
+  until_waiting(2);
+  stop_with(&stopped, &((struct check_barrier *)mp__at(MP_REF_ID(bar)))->lock);
+  CHECK_EQ(go(&a), -MP_ETIMEOUT);
+  CHECK_EQ(a.row, 0);
+  stop_over(&stopped);
+  CHECK_EQ(mp_barrier_broken(bar), 1);
+  crew_join(&crew);
+  leave(&use);
+}
+
+TEST(runs_out_while_one_is_stopped) {
+  goes_while_one_is_stopped(run_out);
+}
+
+TEST(leaves_while_one_is_stopped) {
+  goes_while_one_is_stopped(leave_it);
+}
+
 /* More processes than parties: they pass in groups, until so few are left that
  * no group comes together. */
 static int in_groups(void *arg) {
@@ -431,6 +503,11 @@ TEST(who_leaves_moves_up_its_own_phase) {
   a.row = mp__off(&row[0]);
   mp_barrier_leave(bar, &a);
   CHECK_EQ(row[1].value, 1 << 17 | 2 << 1);
+  row[0].value = 1 << 17 | 2 << 1; /* who came before it stays, too */
+  row[1].value = 1 << 17 | 1 << 1;
+  a.row = mp__off(&row[0]);
+  mp_barrier_leave(bar, &a);
+  CHECK_EQ(row[1].value, 1 << 17 | 1 << 1);
   row[1].value = row[2].value = 0;
   leave(&use);
 }

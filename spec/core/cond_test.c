@@ -1,5 +1,6 @@
 /* cond_test.c -- conditions: a notification reaches one that lives. */
-#include "crew.h"
+#include "layout.h"
+#include "stop.h"
 
 static mp_ref cond, lock;
 static struct shared {
@@ -347,6 +348,145 @@ TEST(one_leaves) {
   mp_cond_leave(cond, &w);
   CHECK_EQ(mp_cond_wait(cond, &w, MP_NOW), 0);
   CHECK_EQ(mp_mutex_mine(lock), 1);
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  crew_join(&crew);
+  CHECK_EQ(shared->woken, 1);
+  leave(&use);
+}
+
+/* Those who came first are told first, wherever their rows lie. */
+TEST(the_oldest_is_told) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  int i;
+
+  found(&use, 0);
+  for (i = 0; i < 2; i++) {
+    crew_start(&crew, wait_once, NULL);
+    until(&shared->waiting, (uint32_t)i + 1);
+  }
+  notify(1);
+  CHECK_EQ(join_until(crew.proc[0], in_ms(2000)), 0);
+  mp_ref_close(&crew.proc[0]);
+  crew_start(&crew, wait_once, NULL); /* in the first's row */
+  until(&shared->waiting, 3);
+  notify(1);
+  CHECK_EQ(join_until(crew.proc[1], in_ms(2000)), 0);
+  CHECK_EQ(join_until(crew.proc[2], MP_NOW), -MP_ETIMEOUT);
+  notify(1);
+  CHECK_EQ(join_until(crew.proc[2], in_ms(2000)), 0);
+  mp_ref_close(&crew.proc[1]);
+  mp_ref_close(&crew.proc[2]);
+  leave(&use);
+}
+
+static int notify_soon(void *arg) {
+  (void)arg;
+  notify(1);
+  return 0;
+}
+
+/* One record for a wait after the other, and in none of them a row is left. */
+TEST(a_record_is_used_again) {
+  struct crew crew = {.threads = 0};
+  struct mp_waiter w = {0};
+  struct check_use use;
+  int i, rc;
+
+  found(&use, 0);
+  CHECK_EQ(acquire(), 0);
+  for (i = 0; i < 3; i++) {
+    crew_start(&crew, notify_soon, NULL);
+    do
+      rc = mp_cond_wait(cond, &w, MP_FOREVER);
+    while (rc == -EINTR);
+    CHECK_EQ(rc, 0);
+    CHECK_EQ(w.notified, 1);
+    CHECK_EQ(w.row, 0);
+    CHECK_EQ(w.stage, MP_WAITER_NEW);
+    crew_join(&crew);
+  }
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  leave(&use);
+}
+
+static int hold_the_lock(void *arg) {
+  (void)arg;
+  MUST(acquire() == 0);
+  mp__add32_seq(&shared->turn, 1);
+  while (mp__load32_seq(&shared->turn) < 2)
+    (void)usleep(100);
+  MUST(mp_mutex_release(lock) == 0);
+  return 0;
+}
+
+/* The time is up, and the lock is another's: it is waited for, and that alone,
+ * whatever interrupts it. */
+TEST(a_late_one_waits_for_the_lock) {
+  struct crew crew = {.threads = 0};
+  struct mp_waiter w = {0};
+  struct check_use use;
+
+  found(&use, 0);
+  CHECK_EQ(acquire(), 0);
+  crew_start(&crew, hold_the_lock, NULL);
+  CHECK_EQ(mp_cond_wait(cond, &w, in_ms(10)), -EINTR); /* as naps do */
+  CHECK_EQ(shared->turn, 1);
+  CHECK_EQ(w.stage, MP_WAITER_BACK);
+  CHECK_EQ(w.row, 0);
+  mp__add32_seq(&shared->turn, 1);
+  CHECK_EQ(mp_cond_wait(cond, &w, in_ms(5000)), 0);
+  CHECK_EQ(w.notified, 0);
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  crew_join(&crew);
+  leave(&use);
+}
+
+/* It has no row any more: there is nothing to leave. */
+TEST(one_leaves_twice) {
+  struct crew crew = {.threads = 0};
+  struct mp_waiter w = {0};
+  struct check_use use;
+
+  found(&use, 1);
+  CHECK_EQ(acquire(), 0);
+  CHECK_EQ(mp_cond_wait(cond, &w, MP_FOREVER), -EINTR);
+  mp_cond_leave(cond, &w);
+  CHECK_EQ(w.row, 0);
+  crew_start(&crew, wait_once, NULL); /* in the row that it has left */
+  until(&shared->waiting, 1);
+  mp_cond_leave(cond, &w);
+  CHECK_EQ(mp_cond_wait(cond, &w, MP_NOW), 0);
+  CHECK_EQ(mp_cond_notify(cond, 1), 0);
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  crew_join(&crew);
+  CHECK_EQ(shared->woken, 1);
+  leave(&use);
+}
+
+/* Nobody takes the condition's own lock from one that is stopped: who leaves
+ * goes as if it had died, and who is told next is another. */
+TEST(one_leaves_while_another_is_stopped) {
+  struct check_cond *c;
+  struct crew crew = {.threads = 0}, stopped = {.n = 0};
+  struct mp_waiter w = {0};
+  struct check_use use;
+
+  found(&use, 0);
+  c = mp__at(MP_REF_ID(cond));
+  CHECK_EQ(acquire(), 0);
+  CHECK_EQ(mp_cond_wait(cond, &w, MP_FOREVER), -EINTR);
+  crew_start(&crew, wait_once, (void *)5000);
+  until(&shared->waiting, 1);
+  notify(0); /* it waits */
+  stop_with(&stopped, &c->lock);
+  mp_cond_leave(cond, &w);
+  CHECK_EQ(w.row, 0);
+  CHECK_EQ(mp_cond_wait(cond, &w, MP_FOREVER), 0);
+  CHECK_EQ(w.notified, 0);
+  CHECK_EQ(mp_cond_notify(cond, 1), -EINTR);
+  stop_over(&stopped);
+  CHECK_EQ(mp_cond_notify(cond, 1), 0);
   CHECK_EQ(mp_mutex_release(lock), 0);
   crew_join(&crew);
   CHECK_EQ(shared->woken, 1);

@@ -1,5 +1,5 @@
 /* lock_test.c -- the core's own lock: one at a time, and never lost. */
-#include "crew.h"
+#include "stop.h"
 
 struct shared {
   struct mp__lock lock;
@@ -140,6 +140,92 @@ TEST(one_that_is_stopped_is_not_taken_for_dead) {
   (void)usleep(100000);
   CHECK_EQ(mp__load32_seq(&shared->in), 1);
   CHECK_EQ(mp_proc_signal(crew.proc[0], SIGCONT), 0);
+  crew_join(&crew);
+  leave(&use);
+}
+
+#define MS 1000000
+
+/* What comes of it, and how long it took. */
+static int64_t take_by(int64_t deadline, int want) {
+  int64_t start = mp_now();
+
+  CHECK_EQ(mp__lock_by(&shared->lock, deadline), want);
+  return mp_now() - start;
+}
+
+TEST(who_has_a_deadline_gives_a_stopped_holder_up) {
+  struct crew crew = {.n = 0};
+  struct check_use use;
+  int64_t took;
+
+  found(&use);
+  stop_with(&crew, &shared->lock);
+  CHECK(take_by(MP_NOW, -MP_ETIMEOUT) < 500 * MS);
+  took = take_by(in_ms(50), -MP_ETIMEOUT);
+  CHECK(took >= 50 * MS && took < 500 * MS);
+  took = take_by(MP_FOREVER, -EINTR);
+  CHECK(took >= 100 * MS && took < 500 * MS);
+  CHECK(take_by(in_ms(3000), -EINTR) < 500 * MS);
+  stop_over(&crew);
+  (void)take_by(MP_NOW, 0);
+  mp__lock_drop(&shared->lock);
+  leave(&use);
+}
+
+static int take_surely(void *arg) {
+  (void)arg;
+  MUST(mp__lock_by(&shared->lock, MP__SURELY) == 0);
+  mp__lock_drop(&shared->lock);
+  return 0;
+}
+
+TEST(who_must_have_it_waits_for_a_stopped_holder) {
+  struct crew holder = {.n = 0}, crew = {.n = 0};
+  struct check_use use;
+
+  found(&use);
+  stop_with(&holder, &shared->lock);
+  crew_start(&crew, take_surely, NULL);
+  CHECK_EQ(join_until(crew.proc[0], in_ms(300)), -MP_ETIMEOUT);
+  stop_over(&holder);
+  crew_join(&crew);
+  leave(&use);
+}
+
+static int hold_for(void *arg) {
+  (void)mp__lock_take(&shared->lock);
+  mp__store32_seq(&shared->in, 1);
+  (void)usleep((useconds_t)(uintptr_t)arg * 1000);
+  mp__store32_seq(&shared->in, 0);
+  mp__lock_drop(&shared->lock);
+  return 0;
+}
+
+static void start_slow(struct crew *crew, int ms) {
+  crew_start(crew, hold_for, (void *)(uintptr_t)ms);
+  while (mp__load32_seq(&shared->in) == 0)
+    (void)usleep(100);
+}
+
+/* It has perhaps no CPU: that is waited for beyond the deadline, to a point. */
+TEST(one_that_is_slow_is_waited_for) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  int64_t took;
+  int i;
+
+  found(&use);
+  for (i = 0; i < 2; i++) {
+    start_slow(&crew, 300);
+    (void)take_by(i ? MP_NOW : MP_FOREVER, 0);
+    CHECK_EQ(shared->in, 0);
+    mp__lock_drop(&shared->lock);
+    crew_join(&crew);
+  }
+  start_slow(&crew, 2500);
+  took = take_by(in_ms(100), -MP_ETIMEOUT);
+  CHECK(took >= 1100 * MS && took < 2000 * MS);
   crew_join(&crew);
   leave(&use);
 }

@@ -114,3 +114,21 @@ TEST(a_claimed_exit_is_no_death) {
   me->exit = 0;
   leave(&use);
 }
+
+/* Others see it as one of the dead's, and are told to look. */
+TEST(a_deserted_row_is_nobodys) {
+  struct check_use use;
+  struct mp__row *row;
+  uint32_t deaths;
+
+  found(&use);
+  fill(&row, 1);
+  deaths = mp_deaths();
+  mp__row_desert(row);
+  CHECK(mp__member_dead(row->who));
+  CHECK_EQ(row->value, 1);
+  CHECK_EQ(mp_deaths(), deaths + 1);
+  CHECK(mp__row_find(roster()) == NULL);
+  empty(&row, 1);
+  leave(&use);
+}
