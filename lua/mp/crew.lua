@@ -403,6 +403,7 @@ function Crew:pump(timeout)
   if tag then
     take(self, tag, ok, value)
   elseif ok == "death" then
+    if not proc.settle(timeout) then return false end -- another look sees it
     self.deaths = deaths
     look(self)
   else

@@ -69,6 +69,8 @@ function wait.wait(list, timeout)
     error("wait: a list was expected, not a " .. type(list), 2)
   end
   local from, left = core.now(), timeout
+  -- A descriptor that is asked for the first time is a change of the family.
+  if not core.settle(timeout) then return {} end
   while true do
     local ready, last = {}, 0
     local fds, owner = descriptors(list)
