@@ -580,6 +580,9 @@ int mp_mutex_locked(mp_ref ref);
 mp_ref mp_mutex_left(uint64_t *at);
 /* 1 when the calling thread does */
 int mp_mutex_mine(mp_ref ref);
+/* The lock that the handle stands for, if the caller holds it and has no other
+ * handle to release it by. */
+mp_ref mp_mutex_last(mp_ref held);
 /* 1 and the holder's name (as of now: it may change at once), or 0 */
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]);
 /* sem.c -- owns semaphores
