@@ -130,6 +130,28 @@ describe("a lock", function()
         end
       end)
 
+    it(kind .. " that a script holds when it returns is named", function()
+      for _, text in ipairs{
+        "%s", "local lock %s", "mp.Process(math.abs, 1):start():join() %s",
+        "%s mp.Process(math.abs, 1):start():join()",
+        "%s mp.Condition(lock):notify()" } do
+        local take = ("lock = mp.%s() lock:acquire()"):format(kind)
+        local r = helper.run('warn "@on" ' .. text:format(take))
+        assert.matches("^Lua warning: MainProcess %(pid %d+%) %l+ "
+          .. "[^\n]*mp%." .. kind .. " %d+[^\n]*\n$", r.err)
+      end
+      local r = helper.run(([[
+        warn "@on"
+        local lock = mp.%s()
+        local c = mp.Condition(lock)
+        c:acquire()
+        lock = nil
+        collectgarbage()
+        c:release()
+        local held = mp.Lock():guard()]]):format(kind))
+      assert.equal("", r.err)
+    end)
+
     it(kind .. " that is left by one who ends is named in a warning", function()
       for ctx in helper.methods() do
         for _, leave in ipairs{ "", "os.exit(3)", "os.exit(0, true)" } do

@@ -7,6 +7,7 @@
 local crews = require "mp.crew"
 local error_types = require "mp.error"
 local job = require "mp.job"
+local proc = require "mp.proc"
 local progress = require "mp.progress"
 
 local batch = {}
@@ -118,6 +119,7 @@ function batch.run(self, feed, deadline, label)
     if crew.items.pending <= crew.size then
       window = math.min(2 * window, WINDOW)
     end
+    if deadline and not proc.settle(job.left(deadline)) then return end
     feed(window)
     if self.ready_now then break end
     local left = job.left(deadline)
@@ -281,6 +283,9 @@ end
 local function step(self)
   local deadline = self.deadline or job.deadline(self.what, self.timeout)
   while not self.closed do
+    if deadline and not proc.settle(job.left(deadline)) then
+      error("timeout", 0)
+    end
     feed_iteration(self)
     local place = next_place(self)
     if place then
@@ -319,7 +324,10 @@ function batch.iterate(pool, what, f, source, opts, ordered)
     close_iteration(self)
   end })
   crew:reads(self, true)
-  feed_iteration(self)
+  -- What would have to wait is for the first step, which has a deadline.
+  if not (self.deadline or self.timeout) or proc.settle(0) then
+    feed_iteration(self)
+  end
   return function() return step(self) end, nil, nil, closer
 end
 

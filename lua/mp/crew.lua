@@ -1,10 +1,23 @@
 --- A crew: worker processes and the two queues between them and their owner.
--- What pools and executors are made of; they know only this interface:
--- use, submit, pump, fileno, revoke, close, terminate, join.
+-- What pools and executors are made of.  Its parts: staff.lua, the processes;
+-- functions.lua, how functions reach them; items.lua, what is under way;
+-- run.lua and batch.lua, how lists become items; worker.lua, what the processes
+-- run.
 --
--- A *job* is what somebody waits for; it has the methods
+-- Who uses one knows
+--   to give   use, submit, submit_each, reads (an iteration is open)
+--   to take   pump, call_back, later, taken, fileno, filenos, stats
+--   to undo   revoke_item, revoke
+--   to end    close, terminate, join
+-- and reads size, owner, broken (the error), closing, ending (why there are no
+-- more items), end_error, items.pending and staff.live.
+--
+-- A *job* is what somebody waits for (job.lua, batch.lua); it has the methods
 --   job:_deliver(first, list, n, failures)   results of its tasks first..
+--   job:_one(place, value, several)          that of one task
+--   job:_came(n)                             so many are in job.results
 --   job:_fail(first, n, err)                 these tasks will have no result
+--   job:_revoked(first, n)                   these were taken back
 -- An *item* is what travels to a worker: tasks first..first+n-1 of a job.
 -- An item has a slot here while it is pending, and a number in the queue.
 -- Of tasks that are to travel alone, a *series* (EACH) has one slot, and as
@@ -404,6 +417,7 @@ function Crew:pump(timeout)
   if tag then
     take(self, tag, ok, value)
   elseif ok == "death" then
+    if not proc.settle(timeout) then return false end -- another look sees it
     self.deaths = deaths
     look(self)
   else

@@ -221,9 +221,11 @@ local function start_map(self, what, kind, f, list, opts, valid)
 end
 
 local function map(self, what, kind, f, list, opts)
+  local timeout = opts and opts.timeout
+  local deadline = job.deadline(what, timeout)
+  if deadline and not proc.settle(timeout) then return nil, "timeout" end
   local result, feed = start_map(self, what, kind, f, list, opts, MAP_OPTIONS)
   opts = opts or {}
-  local deadline = job.deadline(what, opts.timeout)
   self._crew:reads(result, true)
   local ok, err = pcall(batch.run, result, feed, deadline, opts.progress)
   self._crew:reads(result, nil)

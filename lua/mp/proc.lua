@@ -11,6 +11,7 @@ local proc = {
   single_threaded = core.single_threaded,
   now = core.now,
   gone = core.proc_gone,
+  settle = core.settle,
   executable = nil, -- see context.set_executable
   log = nil, -- mp.log, once something is logged
   preload = {}, -- see context.set_forkserver_preload
@@ -348,8 +349,13 @@ end
 ---@param timeout? number seconds
 ---@return any ... or nil, "timeout"
 function Process:result(timeout)
+  local from = timeout and core.now()
   local ended, reason = join(self, timeout, "result")
   if not ended then return nil, reason end
+  -- Objects in the answer become ours: a change of the family.
+  if from and not core.settle(timeout - (core.now() - from)) then
+    return nil, "timeout"
+  end
   local answered, value = core.proc_answer(self)
   if not answered then
     local code = core.proc_exitcode(self)

@@ -71,6 +71,8 @@ function wait.wait(list, timeout)
   end
   options.check_timeout("wait", 2, timeout)
   local from, left = core.now(), timeout
+  -- A descriptor that is asked for the first time is a change of the family.
+  if not core.settle(timeout) then return {} end
   while true do
     local ready, last = {}, 0
     local fds, owner = descriptors(list)

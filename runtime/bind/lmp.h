@@ -218,6 +218,9 @@ LMP_LOCAL extern const luaL_Reg lmp_event_functions[];
 LMP_LOCAL void lmp_mutex_types(lua_State *L);
 /* the caller is about to end: a warning for each lock that it holds still */
 LMP_LOCAL void lmp_mutex_warn(lua_State *L);
+/* a lock or condition is dropped: a warning if the caller holds the lock, and
+ * has no other handle to release it by; cannot raise */
+LMP_LOCAL void lmp_mutex_dropped(lua_State *L, const struct lmp_box *b);
 /* A guard for the box at idx; nothing to give back until it owns something. */
 struct lmp_guard;
 LMP_LOCAL struct lmp_guard *lmp_guard_push(lua_State *L, int idx);

@@ -83,8 +83,12 @@ void lmp_box_close(struct lmp_box *b) {
 static int box_gc(lua_State *L) {
   struct lmp_box *b = lua_touserdata(L, 1);
 
-  if (b)
-    lmp_box_close(b);
+  if (!b)
+    return 0;
+  if (b->kind == MP_TYPE_LOCK || b->kind == MP_TYPE_RLOCK ||
+      b->kind == MP_TYPE_COND)
+    lmp_mutex_dropped(L, b);
+  lmp_box_close(b);
   return 0;
 }
 

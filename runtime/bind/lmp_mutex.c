@@ -6,6 +6,7 @@
 #include <string.h>
 
 static char abandoned_key; /* registry: the string; pushing it cannot fail */
+static char told_key;      /* registry: true once the state's end has come */
 
 /* With the lock in hand no call may raise. */
 int lmp_mutex_acquired(lua_State *L, int rc) {
@@ -104,21 +105,26 @@ static void warn(lua_State *L, const char *text) {
   lua_pop(L, 2);
 }
 
+static void name_lock(lua_State *L, mp_ref lock, const char *format) {
+  char name[MP_NAME_MAX + 1];
+
+  (void)mp_proc_name(mp_proc_self(), name);
+  lua_pushfstring(L, format, name, mp_proc_pid(mp_proc_self()),
+                  mp_ref_type(lock) == MP_TYPE_RLOCK ? "mp.RLock" : "mp.Lock",
+                  (LUAI_UACINT)number_of(lock));
+  warn(L, lua_tostring(L, -1));
+  lua_pop(L, 1);
+}
+
 /* (): the caller is about to end: name the locks that it leaves held. */
 static int lmp_mutex_left(lua_State *L) {
-  char name[MP_NAME_MAX + 1];
   uint64_t at = 0;
   mp_ref lock;
 
-  while ((lock = mp_mutex_left(&at)) != MP_REF_EMPTY) {
-    (void)mp_proc_name(mp_proc_self(), name);
-    lua_pushfstring(L, "%s (pid %d) ends and holds %s %I", name,
-                    mp_proc_pid(mp_proc_self()),
-                    mp_ref_type(lock) == MP_TYPE_RLOCK ? "mp.RLock" : "mp.Lock",
-                    (LUAI_UACINT)number_of(lock));
-    warn(L, lua_tostring(L, -1));
-    lua_pop(L, 1);
-  }
+  lua_pushboolean(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &told_key);
+  while ((lock = mp_mutex_left(&at)) != MP_REF_EMPTY)
+    name_lock(L, lock, "%s (pid %d) ends and holds %s %I");
   return 0;
 }
 
@@ -130,11 +136,38 @@ void lmp_mutex_warn(lua_State *L) {
     lua_pop(L, 1);
 }
 
+/* (lock as a light userdata) */
+static int lmp_mutex_drop(lua_State *L) {
+  mp_ref lock = (mp_ref)(uintptr_t)lua_touserdata(L, 1);
+
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &told_key) == LUA_TNIL)
+    name_lock(L, lock, "%s (pid %d) drops %s %I and holds it still");
+  return 0;
+}
+
+/* A script that returns closes its state: its locks may go before what looks
+ * for those that are left. */
+void lmp_mutex_dropped(lua_State *L, const struct lmp_box *b) {
+  mp_ref lock;
+
+  if (b->held == MP_REF_EMPTY || !mp_entered() ||
+      b->generation != mp_generation())
+    return;
+  lock = mp_mutex_last(b->held);
+  if (lock == MP_REF_EMPTY)
+    return;
+  lua_pushcfunction(L, lmp_mutex_drop);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)lock);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
+}
+
 static int lmp_mutex_close(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
   if (!b || (b->kind != MP_TYPE_LOCK && b->kind != MP_TYPE_RLOCK))
     return luaL_typeerror(L, 1, "mp.Lock");
+  lmp_mutex_dropped(L, b);
   lmp_box_close(b);
   return 0;
 }

@@ -49,4 +49,18 @@ static int lmp_wait_fds(lua_State *L) {
   return 1;
 }
 
-const luaL_Reg lmp_wait_functions[] = {{"wait", lmp_wait_fds}, {NULL, NULL}};
+/* core.settle(timeout) -> boolean: false when a stopped process keeps us all
+ * that time from what changes the family. */
+static int lmp_wait_settle(lua_State *L) {
+  int64_t deadline = lmp_deadline(L, 1);
+  int rc;
+
+  do
+    rc = mp_settle(deadline);
+  while (rc == LMP_INTERRUPTED && lmp_resume(L));
+  lua_pushboolean(L, rc == 0);
+  return 1;
+}
+
+const luaL_Reg lmp_wait_functions[] = {
+    {"wait", lmp_wait_fds}, {"settle", lmp_wait_settle}, {NULL, NULL}};

@@ -257,6 +257,6 @@ __attribute__((destructor)) static void at_exit(void) {
     s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
     leave(s);
     if (mp__load64_acq(&s->blocks) && mp__slot_verify(s))
-      mp__sweep(s);
+      (void)mp__sweep(s);
   }
 }

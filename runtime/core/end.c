@@ -62,7 +62,7 @@ void mp__proc_bury(struct mp__slot *s, int code, int final) {
   mp__end(&t);
   if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
     (void)mp__swap32_seq(&s->life.life, MP__LIFE_DIED);
-  mp__sweep(s);
+  (void)mp__sweep(s);
 }
 
 static int is_mine(struct mp__slot *s) {

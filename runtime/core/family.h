@@ -184,7 +184,7 @@ int mp__scan(void); /* sweep what has died; the number of them */
 /* The same, and now and then ask the kernel of each; of those who are about to
  * be born always, and *unborn says whether there are any. */
 int mp__scan_at(int64_t now, int *unborn);
-void mp__sweep(struct mp__slot *s);
+int mp__sweep(struct mp__slot *s); /* 0: a stopped process keeps us from it */
 void mp__tell_end(struct mp__slot *s);
 void mp__tell_deaths(void); /* those who sleep shall look, as after a death */
 /* An object lost its last holder of that end; the big lock is held. */

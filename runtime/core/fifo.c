@@ -162,10 +162,6 @@ int mp_queue_get_or_death(mp_ref queue, struct mp_msg *m, void *scratch,
   return get(queue, m, scratch, deadline, deaths);
 }
 
-uint32_t mp_deaths(void) {
-  return mp__load32_seq(&MP__HEAD->deaths);
-}
-
 uint32_t mp_queue_len(mp_ref queue) {
   return mp__queue_len(&fifo_of(queue)->q);
 }

@@ -134,6 +134,14 @@ uint64_t mp_ref_serial(mp_ref name);
 /* A number that changes when this process turns out to be a fork. */
 uint32_t mp_generation(void);
 
+/* sweep.c -- owns the end of others */
+
+/* How many members' ends have been noticed so far. */
+uint32_t mp_deaths(void);
+/* Wait while a process that is stopped keeps everybody from the changes that
+ * the end of another, or a start, asks for: 0, -MP_ETIMEOUT, -EINTR. */
+int mp_settle(int64_t deadline);
+
 /* vault.c -- owns descriptors that travel: a copy is kept where every member
  * can get at it. */
 /* fd stays the caller's; modes: MP_PIPE_READABLE, ..., not 0 */
@@ -281,8 +289,6 @@ int mp_queue_put(mp_ref queue, const struct mp_out *out, int64_t deadline,
  * and nothing is left, -EINTR.  `scratch` has room for MP_INLINE_MAX bytes. */
 int mp_queue_get(mp_ref queue, struct mp_msg *m, void *scratch,
                  int64_t deadline);
-/* How many members' ends have been noticed so far. */
-uint32_t mp_deaths(void);
 /* The same as get; also -MP_EDEATH, when the queue is empty and that number is
  * no longer *deaths, which it becomes. */
 int mp_queue_get_or_death(mp_ref queue, struct mp_msg *m, void *scratch,
@@ -574,6 +580,9 @@ int mp_mutex_locked(mp_ref ref);
 mp_ref mp_mutex_left(uint64_t *at);
 /* 1 when the calling thread does */
 int mp_mutex_mine(mp_ref ref);
+/* The lock that the handle stands for, if the caller holds it and has no other
+ * handle to release it by. */
+mp_ref mp_mutex_last(mp_ref held);
 /* 1 and the holder's name (as of now: it may change at once), or 0 */
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]);
 /* sem.c -- owns semaphores

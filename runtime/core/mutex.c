@@ -163,9 +163,8 @@ int mp_mutex_locked(mp_ref ref) {
 
 int mp_mutex_mine(mp_ref ref) {
   uint64_t seen = mp__load64_rlx(&mutex_of(ref)->word);
-  uint64_t mine;
 
-  return mp__owner(&mine) == 0 && (seen & ~SLEEPERS) == mine;
+  return mp__owner_word != 0 && (seen & ~SLEEPERS) == mp__owner_word;
 }
 
 /* The lock that a name in the ledger stands for, if the caller holds it. */
@@ -204,6 +203,21 @@ mp_ref mp_mutex_left(uint64_t *at) {
   }
   mp__abort(&t);
   return lock;
+}
+
+mp_ref mp_mutex_last(mp_ref held) {
+  uint64_t lock = held_by_me(MP_REF_ID(held));
+  struct mp__txn t;
+  uint64_t at = 0;
+  uint64_t name;
+  int n = 0;
+
+  if (!lock || mp__begin_by(&t, MP_NOW) < 0)
+    return MP_REF_EMPTY;
+  while ((name = mp__ledger_next(&at)))
+    n += held_by_me(name) == lock;
+  mp__abort(&t);
+  return n == 1 ? lock : MP_REF_EMPTY;
 }
 
 int mp_mutex_holder(mp_ref ref, char name[MP_NAME_MAX + 1]) {

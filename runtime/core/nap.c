@@ -111,7 +111,9 @@ static int nap_with_family(uint32_t *word, uint32_t val, uint32_t deaths,
    * here. */
   mp__add32_seq(&MP__HEAD->napping, 1);
   n = list_words(v, word, val, deaths);
-  rc = n ? mp__futex_waitv(v, n, deadline) : 0;
+  /* A death that cannot be swept is seen here again and again: Ctrl-C must
+   * come through. */
+  rc = n ? mp__futex_waitv(v, n, deadline) : -EINTR;
   mp__add32_seq(&MP__HEAD->napping, (uint32_t)-1);
   if (rc == 0)
     sweep_listed(v, n);

@@ -46,7 +46,7 @@ static int sweep_peers(struct mp_ready *r) {
     if (mp__load64_rlx(&s->obj.type) == r->life[i]) {
       if (!is_dead(s))
         continue;
-      mp__sweep(s);
+      (void)mp__sweep(s);
     }
     drop_peer(r, i);
     dead++;

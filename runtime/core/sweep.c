@@ -135,6 +135,22 @@ static int to_sweep(struct mp__slot *s) {
          mp__load64_rlx(&s->state) >= MP_STARTING && mp__slot_dead(s);
 }
 
+uint32_t mp_deaths(void) {
+  return mp__load32_seq(&MP__HEAD->deaths);
+}
+
+int mp_settle(int64_t deadline) {
+  struct mp__txn t;
+  int rc;
+
+  if (!mp_entered() || !mp__load32_rlx(&MP__HEAD->big.word))
+    return 0;
+  rc = mp__begin_by(&t, deadline);
+  if (rc == 0)
+    mp__abort(&t);
+  return rc;
+}
+
 void mp__tell_deaths(void) {
   mp__add32_seq(&MP__HEAD->deaths, 1);
   if (mp__load32_seq(&MP__HEAD->napping))
@@ -149,7 +165,7 @@ void mp__tell_end(struct mp__slot *s) {
   }
 }
 
-void mp__sweep(struct mp__slot *s) {
+int mp__sweep(struct mp__slot *s) {
   struct mp__txn t;
   uint64_t steps = 0;
   int more = 1;
@@ -160,7 +176,7 @@ void mp__sweep(struct mp__slot *s) {
     keep = -1;
     /* A stopped process has the lock: the next look sweeps. */
     if (mp__begin_by(&t, MP_NOW) < 0)
-      return;
+      return 0;
     if (!to_sweep(s)) {
       mp__abort(&t);
       break;
@@ -173,6 +189,7 @@ void mp__sweep(struct mp__slot *s) {
   }
   mp__tell_end(s);
   mp__collect();
+  return 1;
 }
 
 /* Now and then the kernel's word on everybody; one asks for all. */
@@ -207,10 +224,8 @@ static int scan(int verify, int *unborn) {
         (mp__load64_rlx(&s->obj.type) & 0xff) == MP_TYPE_PROC &&
         !mp__slot_verify(s) && is_young)
       *unborn = 1;
-    if (to_sweep(s)) {
-      mp__sweep(s);
-      found_dead++;
-    }
+    if (to_sweep(s))
+      found_dead += mp__sweep(s);
   }
   return found_dead;
 }

@@ -148,7 +148,11 @@ table.sort(names)
 
 -- Sessions of a few seconds each, so that pools come and go, too.
 local methods = { "fork", "spawn", "forkserver", "thread" }
-mp.get_context("forkserver").Process(function() end):start():join()
+-- What a process opens once and keeps: /dev/null at its first fork, the way to
+-- its fork server.
+for _, method in ipairs { "fork", "forkserver" } do
+  mp.get_context(method).Process(function() end):start():join()
+end
 local before
 while elapsed() < TIME do
   local context = methods[math.random(#methods)]
