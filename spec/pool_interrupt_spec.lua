@@ -145,8 +145,8 @@ describe("E3: Ctrl-C", function()
     local list = { 1, 2, 3, 4, 5 }
     local function interrupted_at(n, opts)
       local pool <close> = mp.get_context("thread").Pool(1) -- no hook there
-      local count, ok, err = 0, nil, nil
-      ok, err = pcall(function()
+      local count = 0
+      local ok, err = pcall(function()
         debug.sethook(function()
           count = count + 1
           if count < n then return end
