@@ -37,10 +37,11 @@ endif
 
 # Where Lua is.  Asked for only when a recipe needs it, and once: `deps` may
 # have had to install it first.  One that is named by LUA_INCDIR alone (as
-# luarocks does, which gives an empty LUA_LIBDIR) has its library nearby.
+# luarocks does, which gives an empty LUA_LIBDIR) has its library nearby; no .pc
+# file speaks of it, unless LUA_PC says which.
 lazy = $(eval override $1 := $(shell $2))$($1)
 unset = $(if $(strip $($1)),,yes)
-ifeq ($(call unset,LUA_PC),yes)
+ifeq ($(call unset,LUA_PC)$(call unset,LUA_INCDIR),yesyes)
   override LUA_PC = $(call lazy,LUA_PC,\
     for p in lua5.4 lua-5.4 lua54 lua; do \
       pkg-config --exists "$$p >= 5.4 $$p < 5.5" && echo $$p && break; done)

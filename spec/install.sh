@@ -101,6 +101,13 @@ compile() (
   "${CC:-cc}" -Wall -Werror -o "$work/host" "$work/host.c" \
     $(pkg-config --cflags --libs luamp)
 )
+compile_static() (
+  export PKG_CONFIG_PATH=$dir/lib/pkgconfig
+  # shellcheck disable=SC2046 -- words
+  "${CC:-cc}" -Wall -Werror -o "$work/static" "$work/host.c" \
+    $(pkg-config --cflags --libs luamp |
+      sed 's/-l\(lua[0-9.-]\+\)/-l:lib\1.a/') -ldl && ! readelf -d "$work/static" | grep -q 'NEEDED.*liblua'
+)
 compile_core() {
   "${CC:-cc}" -Wall -Werror -I"$dir/include" -o "$work/core" "$work/core.c" \
     -L"$dir/lib" -lluamp -lm -pthread
@@ -168,6 +175,8 @@ check "plain Lua works" plain_lua
 check "its modules are the installed ones" grep "^@$dir/" "$work/from"
 check "a C program builds with the .pc file" compile
 check "the C program works" "$work/host"
+check "a C program builds with a static Lua" compile_static
+check "it works without a shared one" "$work/static"
 check "a C program builds with the core alone" compile_core
 check "it works" "$work/core"
 check "DESTDIR is honoured" staged

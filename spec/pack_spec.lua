@@ -1,4 +1,5 @@
 -- The codec: which values travel, what becomes of them, what is refused.
+local helper = require "helper"
 local mp = require "mp"
 
 local function travel(v, opts) return mp.decode(mp.encode(v), opts) end
@@ -313,6 +314,7 @@ describe("any graph", function()
   end)
 
   it("comes out the same whatever the collector does", function()
+    helper.slow(30)
     finally(function()
       collectgarbage("incremental", 200, 100)
       collectgarbage("restart")

@@ -1,5 +1,5 @@
 -- mp.pickle: what goes to a Python and comes back, and what is refused.
-require "helper"
+local helper = require "helper"
 local pickle = require "mp.pickle"
 local python = require "python"
 
@@ -165,6 +165,7 @@ describe("pickle", function()
   end)
 
   it("no damaged bytes crash it, take long, or much memory", function()
+    helper.slow(30)
     local seed = dumps { 1, "two", { three = 3.5 }, pickle.tuple(1, 2),
       pickle.set { [1] = true }, pickle.bytes "x", 1 << 40 }
     local rnd = 12345

@@ -137,6 +137,44 @@ describe("E3: Ctrl-C", function()
     end)
   end
 
+  -- The hook of Ctrl-C fires once, at whatever instruction, call or return
+  -- comes next: here, in turn, at each.
+  it("at any instruction raises, and nothing else", function()
+    helper.slow(30)
+    local function stat(x) return host and x * x end -- a module, by its name
+    local list = { 1, 2, 3, 4, 5 }
+    local function interrupted_at(n, opts)
+      local pool <close> = mp.get_context("thread").Pool(1) -- no hook there
+      local count = 0
+      local ok, err = pcall(function()
+        debug.sethook(function()
+          count = count + 1
+          if count < n then return end
+          debug.sethook()
+          error("interrupted!", 0)
+        end, "cr", 1)
+        local result = pool:map(stat, list, opts)
+        debug.sethook()
+        return result
+      end)
+      debug.sethook()
+      pool:terminate()
+      return count >= n, ok, err
+    end
+    for _, opts in ipairs { {}, { chunksize = 1 } } do
+      local n = 0
+      repeat
+        n = n + 1
+        local fired, ok, err = interrupted_at(n, opts)
+        if fired then
+          assert.same({ false, "interrupted!" }, { ok, (tostring(err):gsub(
+            "^.*: interrupted!$", "interrupted!")) }, "at " .. n)
+        end
+      until not fired
+      assert.is_true(n > 500)
+    end
+  end)
+
   it("caught leaves a pool that can go on", function()
     for _, ctx in helper.methods() do
       local pool <close> = ctx.Pool(2)

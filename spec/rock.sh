@@ -70,6 +70,13 @@ is_clean() {
   rocks remove luamp && ! find "$tree" -name '*luamp*' | grep .
 }
 
+# Hosts get the Lua that it was built with, not the system's.
+own_pc() {
+  cat "$1"
+  grep -q "^Libs:.* $work/own/lib/liblua.a" "$1" &&
+    grep -q "^Cflags: -I$work/own/include" "$1" && ! grep -q '^Requires' "$1"
+}
+
 # A Lua that no .pc file knows of.
 own_lua() (
   mkdir -p "$work/own/include" "$work/own/lib" &&
@@ -77,9 +84,10 @@ own_lua() (
       "$work/own/include" &&
     cp "$(pkg-config --variable=libdir lua5.4)/liblua5.4.a" \
       "$work/own/lib/liblua.a" &&
-    make all DEPS=no CFLAGS="$quick" BUILD="$work/build" \
-      LUA_INCDIR="$work/own/include" "$@" &&
-    "$work/build/bin/luamp" -e 'assert(require("mp").Pipe())'
+    make install DEPS=no CFLAGS="$quick" BUILD="$work/build" \
+      PREFIX="$work/own/inst" LUA_INCDIR="$work/own/include" "$@" &&
+    "$work/own/inst/bin/luamp" -e 'assert(require("mp").Pipe())' &&
+    own_pc "$work/own/inst/lib/pkgconfig/luamp.pc"
 )
 
 unset MAKEFLAGS MAKELEVEL MFLAGS

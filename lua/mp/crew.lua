@@ -70,7 +70,10 @@ local function put(self, item, plain)
   end
   local tag = slot | item.kind << KIND | n << COUNT | id << FUNCTION
   local ok, number = pcall(self.put, self.tasks, payload, tag, plain, from, n)
-  if not ok then error(rename(number, item), 0) end
+  if not ok then
+    if not error_types.interrupted(number) then self.items:unused(slot) end
+    error(rename(number, item), 0)
+  end
   self.items:add(item, slot, number, 1)
 end
 
@@ -156,8 +159,12 @@ function Crew:submit_each(job, entry, list, first, n)
   local sent, number, err = self.tasks:_put_each(list, first, n,
     slot | EACH << KIND | entry.id << FUNCTION)
   item.n, item.done = sent, {}
-  if sent > 0 then under_way:add(item, slot, number, sent) end
-  if sent < n then
+  if sent > 0 then
+    under_way:add(item, slot, number, sent)
+  elseif not error_types.interrupted(err) then
+    under_way:unused(slot)
+  end
+  if err ~= nil then
     error(rename(err, { job = job, entry = entry, kind = ONE,
       first = first + sent }), 0)
   end
@@ -319,6 +326,7 @@ local function again(self, item, from, to)
     payload = item.payload, from = item.from + from - 1 }
   local ok, err = pcall(put, self, rest)
   if not ok then rest.job:_fail(rest.first, rest.n, err) end
+  if error_types.interrupted(not ok and err) then rethrow(err) end
 end
 
 --- The item's worker died at its task `at`, or before it had begun one.

@@ -53,23 +53,35 @@ function Items:new(job, entry, kind, first, n)
   return item
 end
 
---- The slot that the next one gets.
+--- A slot for the next one: nobody else gets it, so that the replies to one
+--- whose owner was interrupted (Ctrl-C, between any two instructions) before it
+--- was added are nobody's.
 function Items:slot()
   local free = self.free
-  local slot = free[#free] or #self.list + 1
+  local slot = free[#free]
+  if slot then
+    free[#free] = nil
+    return slot
+  end
+  slot = #self.list + 1
   if slot > worker_main.SLOT then
     error(("the pool has %d pending items, and takes more only when some are "
       .. "done: use a larger chunksize, or imap"):format(worker_main.SLOT), 0)
   end
+  self.list[slot] = false
   return slot
 end
 
---- It is under way, in the slot that was next, and waits for n replies.
+--- Nothing went to the queue for that slot.
+function Items:unused(slot)
+  self.free[#self.free + 1] = slot
+end
+
+--- It is under way, in its slot, and waits for n replies.
 ---@param number integer its first, in the queue
 function Items:add(item, slot, number, n)
-  self.free[#self.free] = nil
-  self.list[slot] = item
   item.slot, item.number, item.left = slot, number, n
+  self.list[slot] = item -- whole
   item.entry.pending = item.entry.pending + n
   self.pending = self.pending + n
 end

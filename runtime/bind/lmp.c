@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define INTERRUPTED "interrupted!" /* as lua.c has it */
+
 static char resume_key; /* registry: an empty Lua function */
 
 int lmp_raise(lua_State *L, int rc, const char *what) {
@@ -102,6 +104,18 @@ static int resume(lua_State *L) {
 int lmp_resume_caught(lua_State *L) {
   lua_pushcfunction(L, resume);
   return lua_pcall(L, 0, 0, 0) == LUA_OK;
+}
+
+void lmp_pass_interrupt(lua_State *L) {
+  size_t len;
+  const char *err;
+
+  if (lua_type(L, -1) != LUA_TSTRING)
+    return;
+  err = lua_tolstring(L, -1, &len);
+  if (len >= sizeof INTERRUPTED - 1 &&
+      strcmp(err + len - (sizeof INTERRUPTED - 1), INTERRUPTED) == 0)
+    lua_error(L);
 }
 
 static int lmp_now(lua_State *L) {

@@ -168,6 +168,9 @@ LMP_LOCAL int lmp_resume(lua_State *L);
 /* The same for those who have something to put right first: 0, and the error
  * on the stack's top, when it has raised.  Needs two free slots. */
 LMP_LOCAL int lmp_resume_caught(lua_State *L);
+/* Raise the error on top again if it is what Ctrl-C raises: its hook is gone,
+ * so who catches errors must not keep it. */
+LMP_LOCAL void lmp_pass_interrupt(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_mp_core(lua_State *L);
 

@@ -122,7 +122,10 @@ static int on_path(lua_State *L, const char *path) {
     lua_pushvalue(L, top);
     lua_pushstring(L, path);
     lua_rawget(L, -4);
-    found = lua_pcall(L, 2, 1, 0) == LUA_OK && lua_isstring(L, -1);
+    found = lua_pcall(L, 2, 1, 0) == LUA_OK;
+    if (!found)
+      lmp_pass_interrupt(L);
+    found = found && lua_isstring(L, -1);
   }
   lua_settop(L, top);
   return found;
@@ -417,6 +420,7 @@ static int load_module(lua_State *L, const char *name, size_t len) {
     lua_error(L);
     break;
   default:
+    lmp_pass_interrupt(L);
     lua_pushlstring(L, name, len);
     lua_pushfstring(L, "cannot load module '%s': %s", lua_tostring(L, -1),
                     lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2)
@@ -447,6 +451,7 @@ static void push_late(lua_State *L, const char *name, size_t module,
   if (rc == LUA_ERRMEM)
     lua_error(L);
   if (rc != LUA_OK) {
+    lmp_pass_interrupt(L);
     lua_pop(L, 1);
     lua_pushnil(L);
   }

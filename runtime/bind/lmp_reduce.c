@@ -111,6 +111,7 @@ static int construct(struct lmp_dec *d, struct lmp_dframe *f) {
   case LUA_ERRMEM:
     return lua_error(L);
   default:
+    lmp_pass_interrupt(L);
     if (lua_type(L, -1) == LUA_TSTRING)
       lua_pushfstring(L, "a constructor raised: %s", lua_tostring(L, -1));
     else

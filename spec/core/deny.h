@@ -23,6 +23,22 @@
 #define DENY_OWN 0x6d700000L /* the sixth argument; also an offset of mmap */
 #define DENY_ANY 0           /* for deny_nth: all of them */
 
+/* What the C library calls for open, epoll_wait, and how often for a descriptor
+ * from F_DUPFD_CLOEXEC. */
+#ifdef __GLIBC__
+#define DENY_OPEN SYS_openat
+#define DENY_EPOLL SYS_epoll_wait
+#define DENY_FCNTLS 1
+#else
+#ifdef SYS_open
+#define DENY_OPEN SYS_open
+#else
+#define DENY_OPEN SYS_openat
+#endif
+#define DENY_EPOLL SYS_epoll_pwait
+#define DENY_FCNTLS 2
+#endif
+
 static struct deny {
   long nr;
   int error;

@@ -38,7 +38,7 @@ TEST(interrupted_calls_are_made_again) {
   CHECK_EQ(mp__sys_fallocate(memfd, 0, 4096), 0);
   CHECK_EQ(deny_hits, 1);
 #ifdef SYS_epoll_wait
-  deny_nth(SYS_epoll_wait, 1, EINTR);
+  deny_nth(DENY_EPOLL, 1, EINTR);
   CHECK_EQ(mp__sys_epoll_ready(epoll, &tag, 1), 1);
   CHECK_EQ(deny_hits, 1);
   CHECK_EQ(tag, 7);
@@ -95,7 +95,7 @@ TEST(a_descriptor_below_3_that_cannot_be_moved_is_closed) {
     CHECK(pair[0] == -1 && pair[1] == -1);
     for (n = 0; n < 3; n++) /* none stayed open */
       CHECK(fcntl(n, F_GETFD) < 0);
-    deny_nth(SYS_fcntl, 2, EMFILE);
+    deny_nth(SYS_fcntl, 1 + DENY_FCNTLS, EMFILE);
     rc = mp__sys_socketpair(pair);
     allow(SYS_fcntl);
     CHECK_EQ(rc, -EMFILE);
@@ -260,10 +260,10 @@ static void count_threads(void) {
   REQUIRE(mp__sys_socketpair(pipes) == 0);
   REQUIRE(pthread_create(&thread, NULL, wait_for_byte, &pipes[0]) == 0);
   CHECK(mp__sys_threads() > 1);
-  deny_nth(SYS_openat, DENY_ANY, EMFILE);
+  deny_nth(DENY_OPEN, DENY_ANY, EMFILE);
   CHECK_EQ(mp__sys_threads(), -1);
   CHECK_EQ(mp_single_threaded(), 0);
-  allow(SYS_openat);
+  allow(DENY_OPEN);
   CHECK_EQ(mp__sys_write(pipes[1], "x", 1), 1);
   REQUIRE(pthread_join(thread, NULL) == 0);
 }
