@@ -218,15 +218,11 @@ static int reserve(struct mp__queue *q, uint64_t len, struct mp__record **r,
   if (mp__load32_rlx(&q->closed))
     return -MP_ECLOSED;
   rc = one_more(q, full);
-  if (rc < 0)
-    return rc;
-  if (mp__units(q->put) * MP__UNIT + need > s->len) {
+  if (rc == 0 && mp__units(q->put) * MP__UNIT + need > s->len)
     rc = next_segment(q, need, full);
-    if (rc < 0)
-      return rc;
-  }
-  *r = mp__record_at(q->put_seg, mp__units(q->put));
-  return 0;
+  if (rc == 0)
+    *r = mp__record_at(q->put_seg, mp__units(q->put));
+  return rc;
 }
 
 static int put_short(struct mp__queue *q, const struct mp_out *out, size_t len,

@@ -96,6 +96,21 @@ TEST(closed_for_all_and_emptied) {
   closed(&use);
 }
 
+TEST(a_descriptor_tells_of_a_close) {
+  struct check_use use;
+  int fd;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  fd = mp_queue_fd(q);
+  CHECK(fd > 2 && !readable(fd));
+  mp_queue_close(q);
+  CHECK(readable(fd));
+  mp_queue_rearm(q, fd);
+  CHECK(readable(fd));
+  mp_fd_close(fd);
+  closed(&use);
+}
+
 TEST(a_descriptor_tells_of_items) {
   struct check_use use;
   char byte;
