@@ -140,8 +140,25 @@ TEST(long_ones_give_their_memory_back) {
   CHECK_EQ(fifo()->q.long_got, fifo()->q.long_put);
   put(7, LONG);
   put(8, LONG);
-  put(9, 4);
-  take_back(8, 9, 9, 8, 2); /* go with the queue */
+  take_back(8, 8, 9, 8, 1); /* goes with the queue */
+  closed(&use);
+}
+
+/* What looks like a name in a short one is none. */
+TEST(a_short_one_goes_with_the_queue) {
+  const struct mp__obj *o;
+  struct check_use use;
+  mp_ref event;
+
+  opened(MP_TYPE_QUEUE, &use);
+  REQUIRE(mp_event_open(&event) == 0);
+  o = mp__at(MP_REF_ID(event));
+  put(1, 4);
+  CHECK_EQ(put_bytes(q, &event, sizeof event, MP_NOW), 0);
+  take_back(2, 2, 9, 2, 1);
+  mp_ref_close(&q);
+  CHECK_EQ(o->refs[0], 1);
+  mp_ref_close(&event);
   closed(&use);
 }
 
