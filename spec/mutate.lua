@@ -34,10 +34,10 @@ local TESTS = {
   roster = { "roster_test", "sem_test", "cond_test", "barrier_test",
     explore = "sem cond barrier" },
   claim = { "claim_test", "full_test", "fifo_test", explore = "join" },
-  fifo = { "fifo_test", "full_test", "claim_test", "queue_test",
-    explore = "queue join" },
-  recall = { "claim_test", "fifo_test", explore = "recall" },
-  queue = { "queue_test", "fifo_test", "claim_test",
+  fifo = { "recall_test", "full_test", "claim_test", "queue_test", "fifo_test",
+    explore = "queue join recall" },
+  recall = { "recall_test", "claim_test", "fifo_test", explore = "recall" },
+  queue = { "queue_test", "full_test", "recall_test", "claim_test", "fifo_test",
     explore = "queue join" },
 }
 local ORDER = { "lock", "mutex", "event", "sem", "cond", "barrier", "roster",
@@ -124,8 +124,10 @@ local function statements(name)
   local text = read(("runtime/core/%s.c"):format(name))
   text = text:gsub("/%*.-%*/", function(s) return (s:gsub("[^\n]", "")) end)
   local list, open = {}, 0
+  local macro = false
   for line in text:gmatch("(.-)\n") do
     line = line:gsub(" +$", "")
+    macro = macro and macro:find("\\$") and line or line:find("^#") and line
     if open > 0 then
       local first = list[#list]
       while first.joined do first = first.joined end
@@ -134,7 +136,7 @@ local function statements(name)
     else
       list[#list + 1] = { text = line }
     end
-    if not line:find("^#") then
+    if not macro then
       local _, opened = line:gsub("%(", "")
       local _, closed = line:gsub("%)", "")
       open = open + opened - closed

@@ -53,29 +53,28 @@ static int is_gone(const struct row *r) {
          mp__slot_dead(s);
 }
 
-/* All rows, in turn: from NULL to NULL. */
-static struct row *next_row(const struct mp__fifo *f, const struct row *r) {
-  struct rows *block;
-  uint64_t off = mp__load64_acq(&f->rows);
-  uint64_t steps = 0;
+/* All rows, one after the other. */
+struct walk {
+  uint64_t off; /* of the block that is walked through, 0: that was all */
+  unsigned i;   /* the next one of it */
+  uint64_t steps;
+};
 
-  for (; off; off = block->next) {
-    mp__turn(&steps);
-    block = mp__at(off);
-    if (!r)
-      return block->row;
-    if (r >= block->row && r < block->row + ROWS - 1)
-      return block->row + (r - block->row) + 1;
-    if (r == block->row + ROWS - 1)
-      r = NULL;
-  }
-  return NULL;
+static struct walk all_rows(const struct mp__fifo *f) {
+  return (struct walk){mp__load64_acq(&f->rows), 0, 0};
 }
 
-#define EACH_ROW(f, r)                                                         \
-  (uint64_t steps_ = 0, once_ = 1; once_;                                      \
-   once_ = 0) for (struct row *r = next_row(f, NULL);                          \
-                   r && (mp__turn(&steps_), 1); r = next_row(f, r))
+static struct row *next_row(struct walk *w) {
+  struct rows *block = w->off ? mp__at(w->off) : NULL;
+  struct row *r = block ? &block->row[w->i] : NULL;
+
+  if (r && ++w->i == ROWS) {
+    mp__turn(&w->steps);
+    w->off = block->next;
+    w->i = 0;
+  }
+  return r;
+}
 
 /* The caller's own, or (with `spare`) one that it may have; else NULL.  Looked
  * for from where the seat's number says, so that the first is mostly it. */
@@ -145,17 +144,18 @@ static uint32_t next_number(const struct mp__fifo *f) {
 
 /* Claims of the dead that came to nothing; may be done twice. */
 static void undo_claims(struct mp__fifo *f) {
+  struct walk w = all_rows(f);
+  struct row *r;
   uint64_t seen;
 
-  for
-    EACH_ROW(f, r) {
-      seen = mp__load64_rlx(&r->word);
-      if (r->owner && held(seen) && (uint32_t)seen == next_number(f) &&
-          is_gone(r))
-        mp__store64_seq(&r->word, (uint64_t)(held(seen) - 1) << 32 |
-                                      ((uint32_t)seen - 1));
-      MP_FAULT("claim.undone");
-    }
+  while ((r = next_row(&w))) {
+    seen = mp__load64_rlx(&r->word);
+    if (r->owner && held(seen) && (uint32_t)seen == next_number(f) &&
+        is_gone(r))
+      mp__store64_seq(&r->word,
+                      (uint64_t)(held(seen) - 1) << 32 | ((uint32_t)seen - 1));
+    MP_FAULT("claim.undone");
+  }
 }
 
 int mp__claim_lock(struct mp__fifo *f, int64_t deadline) {
@@ -193,12 +193,13 @@ void mp__unclaim(struct mp__fifo *f) {
 /* Finished or not */
 
 static uint64_t unfinished(const struct mp__fifo *f) {
+  struct walk w = all_rows(f);
+  const struct row *r;
   uint64_t sum = 0;
 
   /* Rows first: an item that moves is in one of them at least. */
-  for
-    EACH_ROW(f, r)
-  sum += held(mp__load64_seq(&r->word));
+  while ((r = next_row(&w)))
+    sum += held(mp__load64_seq(&r->word));
   return sum + mp__queue_len(&f->q);
 }
 
@@ -218,12 +219,14 @@ static int write_off(struct mp__fifo *f, struct row *r, int64_t deadline) {
 
 /* Of that seat, 0: of any. */
 static struct row *lost_row(const struct mp__fifo *f, uint64_t seat) {
-  for
-    EACH_ROW(f, r)
-  if (r->owner && (!seat || r->seat == seat) &&
-      held(mp__load64_rlx(&r->word)) && is_gone(r))
-    return r;
-  return NULL;
+  struct walk w = all_rows(f);
+  struct row *r;
+
+  while ((r = next_row(&w)))
+    if (r->owner && (!seat || r->seat == seat) &&
+        held(mp__load64_rlx(&r->word)) && is_gone(r))
+      break;
+  return r;
 }
 
 static int write_all_off(struct mp__fifo *f, int64_t deadline) {
@@ -244,11 +247,13 @@ void mp__claim_told(struct mp__fifo *f) {
 
 /* Anybody's item: the caller has none.  Get lock held. */
 static int finish_any(struct mp__fifo *f) {
+  struct walk w = all_rows(f);
+  struct row *r;
+
   (void)write_all_off(f, MP__SURELY);
-  for
-    EACH_ROW(f, r)
-  if (change(r, -1, 0))
-    return 0;
+  while ((r = next_row(&w)))
+    if (change(r, -1, 0))
+      return 0;
   if (f->excused == f->lost)
     return -MP_EDONE;
   mp__store64_rel(&f->excused, f->excused + 1); /* late, but not wrong */
@@ -312,6 +317,12 @@ static int is_finished(struct mp__fifo *f, uint64_t before, int *lost,
   return rc;
 }
 
+/* As mp__queue_sleep. */
+static uint32_t join_sleep(struct mp__fifo *f) {
+  mp__count_in(&f->join_sleepers);
+  return mp__load32_seq(&f->join_seq);
+}
+
 int mp_queue_join(mp_ref queue, int64_t deadline) {
   struct mp__fifo *f = fifo_of(queue);
   uint64_t before = mp__load64_rlx(&f->lost);
@@ -321,10 +332,8 @@ int mp_queue_join(mp_ref queue, int64_t deadline) {
   int rc = 0;
 
   while (finished == 0 && rc == 0) {
-    uint32_t seq;
+    uint32_t seq = join_sleep(f);
 
-    mp__count_in(&f->join_sleepers);
-    seq = mp__load32_seq(&f->join_seq);
     finished = is_finished(f, before, &lost, deadline);
     if (finished == 0)
       rc = mp__nap(&nap, &f->join_seq, seq, deadline);

@@ -74,7 +74,7 @@ static int wait_for_item(struct mp__queue *q, struct mp__nap *nap,
   if (deadline <= MP_NOW)
     return -MP_ETIMEOUT;
   if (mp__spin(&q->put, mp__load64_rlx(&q->get), MP__COUNT))
-    return 0;
+    return rc;
   seq = mp__queue_sleep(q);
   if (mp__queue_empty(q) && !mp__load32_seq(&q->closed))
     rc = mp__nap(nap, &q->item_seq, seq, deadline);

@@ -29,10 +29,10 @@ static unsigned end_of(mp_ref end) {
 }
 
 static int init_queues(struct mp__txn *t, struct mp__pipe *p, int simplex) {
-  int rc = mp__queue_init(t, &p->q[1], MP__QUEUE_PIPE);
+  int rc = mp__queue_init(t, &p->q[1], 1);
 
   if (rc == 0 && !simplex)
-    rc = mp__queue_init(t, &p->q[0], MP__QUEUE_PIPE);
+    rc = mp__queue_init(t, &p->q[0], 1);
   return rc;
 }
 

@@ -31,16 +31,15 @@ static int new_segment(struct mp__txn *t, uint64_t bytes, uint64_t *off) {
   return 0;
 }
 
-int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags) {
+int mp__queue_init(struct mp__txn *t, struct mp__queue *q, int in_pipe) {
   uint64_t seg;
   int rc = new_segment(t, FIRST_SEG, &seg);
 
   if (rc < 0)
     return rc;
-  memset(q, 0, sizeof *q);
   q->put_seg = q->get_seg = seg;
-  q->two_segs = !!(flags & MP__QUEUE_PIPE);
-  q->max_long = flags & MP__QUEUE_PIPE ? PIPE_LONG : UINT64_MAX;
+  q->two_segs = in_pipe != 0;
+  q->max_long = in_pipe ? PIPE_LONG : UINT64_MAX;
   return 0;
 }
 
@@ -135,7 +134,7 @@ int mp__queue_wait_room(struct mp__queue *q, const struct mp__full *full,
   if (deadline <= MP_NOW)
     return -MP_ETIMEOUT;
   if (mp__spin(full->word, full->seen, UINT64_MAX))
-    return 0;
+    return rc;
   seq = sleep_on(&q->room_sleepers, &q->room_called, &q->room_seq);
   if (mp__load64_seq(full->word) == full->seen && !mp__load32_seq(&q->closed))
     rc = mp__nap(nap, &q->room_seq, seq, deadline);
@@ -190,7 +189,6 @@ static int next_segment(struct mp__queue *q, uint64_t need,
   }
   ((struct mp__segment *)mp__at(seg))->next = 0;
   mark->kind = MP__NEXT;
-  mark->len = 0;
   mp__set(&t, &last->next, seg);
   mp__set(&t, &q->put_seg, seg);
   mp__set(&t, &q->put, q->put >> 32 << 32);
@@ -220,15 +218,11 @@ static int reserve(struct mp__queue *q, uint64_t len, struct mp__record **r,
   if (mp__load32_rlx(&q->closed))
     return -MP_ECLOSED;
   rc = one_more(q, full);
-  if (rc < 0)
-    return rc;
-  if (mp__units(q->put) * MP__UNIT + need > s->len) {
+  if (rc == 0 && mp__units(q->put) * MP__UNIT + need > s->len)
     rc = next_segment(q, need, full);
-    if (rc < 0)
-      return rc;
-  }
-  *r = mp__record_at(q->put_seg, mp__units(q->put));
-  return 0;
+  if (rc == 0)
+    *r = mp__record_at(q->put_seg, mp__units(q->put));
+  return rc;
 }
 
 static int put_short(struct mp__queue *q, const struct mp_out *out, size_t len,
@@ -293,6 +287,13 @@ static int put_parcel(struct mp__queue *q, mp_ref parcel, uint64_t len,
   return rc;
 }
 
+/* For a long message, without the lock. */
+static int is_full(struct mp__queue *q, uint64_t len, struct mp__full *full) {
+  int rc = long_fits(q, len, full);
+
+  return rc < 0 ? rc : one_more(q, full);
+}
+
 int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
                   struct mp__full *full, int64_t deadline) {
   size_t len = mp__out_len(out);
@@ -305,12 +306,8 @@ int mp__queue_put(struct mp__queue *q, const struct mp_out *out,
   } else {
     /* Looked for before the copy, and again with the lock: two producers may
      * see the same room, and the second then copies in vain. */
-    rc = long_fits(q, len, full);
-    if (rc == 0)
-      rc = one_more(q, full);
-    if (rc == 0)
-      rc = mp__parcel_new(out, &parcel, deadline);
-    if (rc < 0)
+    if ((rc = is_full(q, len, full)) < 0 ||
+        (rc = mp__parcel_new(out, &parcel, deadline)) < 0)
       return rc;
     rc = put_parcel(q, parcel, len, full);
     if (rc < 0)
@@ -417,7 +414,7 @@ void mp__queue_took(struct mp__queue *q, int n) {
   MP_FAULT("queue.get.committed");
   if (n == 1)
     call(&q->room_sleepers, &q->room_called, &q->room_seq);
-  else if (n > 1)
+  else if (n)
     mp__queue_roomy(q, n);
   if (mp__load32_seq(&q->item_sleepers) && !mp__queue_empty(q))
     call(&q->item_sleepers, &q->item_called, &q->item_seq);

@@ -50,9 +50,8 @@ struct mp__queue {
   uint64_t pad3;
 };
 
-enum { MP__QUEUE_PIPE = 1 };
-
-int mp__queue_init(struct mp__txn *t, struct mp__queue *q, unsigned flags);
+/* In memory that is 0.  One in a pipe takes no more than so much. */
+int mp__queue_init(struct mp__txn *t, struct mp__queue *q, int in_pipe);
 /* What came of a put.  A full queue waits for this: that *word differs from
  * `seen`. */
 struct mp__full {

@@ -1,5 +1,7 @@
 /* claim_test.c -- joinable queues: what is finished, and what is lost. */
-#include "crew.h"
+#include "stop.h"
+
+#include <fcntl.h>
 
 static mp_ref q; /* the queue of the test */
 static mp_ref gate;
@@ -54,6 +56,19 @@ TEST(finished_when_each_is_done) {
   CHECK_EQ(mp_queue_done(q), -MP_EDONE);
   CHECK_EQ(get_one(MP_NOW), '-');
   CHECK_EQ(join_queue(MP_NOW), 0);
+  closed(&use);
+}
+
+TEST(nothing_was_taken) {
+  char scratch[MP_INLINE_MAX];
+  struct check_use use;
+  struct mp_msg m;
+
+  opened(&use);
+  memset(&m, 0xff, sizeof m);
+  CHECK_EQ(mp_queue_get(q, &m, scratch, MP_NOW), -MP_EEMPTY);
+  CHECK_EQ(m.parcel, MP_REF_EMPTY); /* there is nothing to close */
+  CHECK_EQ(m.len, 0);
   closed(&use);
 }
 
@@ -218,6 +233,44 @@ TEST(a_damaged_length_is_refused) {
   closed(&use);
 }
 
+/* The same with a list: who finds no end of it says so, and ends. */
+static int tell_of_the_end(void *arg) {
+  (void)dup2(open("/dev/null", O_WRONLY), 2);
+  if (arg)
+    (void)join_queue(MP_NOW);
+  else
+    (void)mp_queue_done(q);
+  return 1;
+}
+
+TEST(a_circle_is_noticed) {
+  struct mp__fifo *f;
+  struct check_use use;
+  uint64_t *next;
+  int i;
+
+  opened(&use);
+  f = mp__at(MP_REF_ID(q));
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  CHECK_EQ(get_one(MP_NOW), 'x');
+  CHECK_EQ(mp_queue_done(q), 0);
+  next = mp__at(f->rows); /* the first word of a block of rows */
+  CHECK_EQ(*next, 0);
+  *next = f->rows;
+  for (i = 0; i < 2; i++) {
+    struct crew crew = {.threads = 0};
+    int code = 0;
+
+    crew_start(&crew, tell_of_the_end, i ? &q : NULL);
+    CHECK_EQ(join_until(crew.proc[0], in_ms(5000)), 0);
+    CHECK_EQ(mp_proc_exitcode(crew.proc[0], &code), 1);
+    CHECK_EQ(code, -SIGABRT);
+    mp_ref_close(&crew.proc[0]);
+  }
+  *next = 0;
+  closed(&use);
+}
+
 /* Deaths */
 
 static void kill_all(struct crew *crew) {
@@ -285,6 +338,101 @@ TEST(rows_for_many_and_for_those_after_them) {
     CHECK_EQ(join_queue(MP_NOW), 0);
   }
   mp_ref_close(&gate);
+  closed(&use);
+}
+
+static int stay(void *arg) {
+  (void)arg;
+  (void)pause();
+  return 1;
+}
+
+/* Their seats ask for the same row: the second has the next one. */
+TEST(no_more_rows_than_it_takes) {
+  struct crew crew = {.threads = 0};
+  struct check_use use;
+  struct mp__fifo *f;
+  int i;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  f = mp__at(MP_REF_ID(q));
+  many_die(&crew, 1);
+  for (i = 1; i < 14; i++)
+    crew_start(&crew, stay, NULL);
+  many_die(&crew, 1);
+  CHECK_EQ(*(uint64_t *)mp__at(f->rows), 0); /* no second block */
+  kill_all(&crew);
+  CHECK_EQ(join_queue(in_ms(2000)), 1);
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* Who comes after it does not get a dead one's account, nor its seat's. */
+TEST(the_account_of_a_dead_one_is_its_own) {
+  struct crew dead = {.threads = 0}, crew = {.threads = 0};
+  struct check_use use;
+  uint32_t number = 0;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  many_die(&dead, 1);
+  kill_all(&dead);
+  many_die(&crew, 1);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 1);
+  CHECK_EQ(number, 1);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 0);
+  CHECK_EQ(join_queue(MP_NOW), -MP_ETIMEOUT);
+  kill_all(&crew);
+  CHECK_EQ(mp_queue_lost(q, MP_REF_EMPTY, &number), 1);
+  CHECK_EQ(number, 2);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE); /* who asked knows of it */
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* It was noticed by one who did not come to tell of it. */
+TEST(what_is_lost_is_told_by_the_join_that_ends) {
+  struct crew dead = {.threads = 0};
+  struct check_use use;
+
+  opened(&use);
+  REQUIRE(mp_queue_open(&gate, MP_TYPE_SIMPLE, 0) == 0);
+  many_die(&dead, 1);
+  CHECK_EQ(put_bytes(q, "y", 1, MP_NOW), 0);
+  CHECK_EQ(get_one(MP_NOW), 'y');
+  kill_all(&dead);
+  CHECK_EQ(join_queue(MP_NOW), -MP_ETIMEOUT); /* ours is not finished */
+  CHECK_EQ(mp_queue_done(q), 0);
+  CHECK_EQ(join_queue(MP_NOW), 1);
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  CHECK_EQ(mp_queue_done(q), 0); /* late, and not wrong */
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  many_die(&dead, 1);
+  kill_all(&dead);
+  CHECK_EQ(mp_queue_done(q), 0); /* late, and it is lost all the same */
+  CHECK_EQ(join_queue(MP_NOW), 1);
+  CHECK_EQ(mp_queue_done(q), -MP_EDONE);
+  mp_ref_close(&gate);
+  closed(&use);
+}
+
+/* Who took it back has not come to pass over it. */
+TEST(what_is_void_is_finished) {
+  struct mp__queue *queue;
+  struct check_use use;
+  int i;
+
+  opened(&use);
+  queue = &((struct mp__fifo *)mp__at(MP_REF_ID(q)))->q;
+  for (i = 0; i < 2; i++)
+    CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  queue->voids = 1;
+  for (i = 0; i < 2; i++)
+    mp__record_at(queue->get_seg, (uint64_t)i * 2)->kind |= MP__VOID;
+  CHECK_EQ(join_queue(MP_NOW), 0);
+  CHECK_EQ(mp_queue_len(q), 0);
   closed(&use);
 }
 

@@ -1,5 +1,5 @@
 /* fifo_test.c -- queues as objects: many producers, many consumers, the end. */
-#include "crew.h"
+#include "stop.h"
 
 #include <poll.h>
 
@@ -92,6 +92,21 @@ TEST(closed_for_all_and_emptied) {
   CHECK(readable(fd));
   CHECK_EQ(get_bytes(q, &byte, 1, MP_FOREVER), -MP_ECLOSED);
   CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), -MP_ECLOSED);
+  mp_fd_close(fd);
+  closed(&use);
+}
+
+TEST(a_descriptor_tells_of_a_close) {
+  struct check_use use;
+  int fd;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  fd = mp_queue_fd(q);
+  CHECK(fd > 2 && !readable(fd));
+  mp_queue_close(q);
+  CHECK(readable(fd));
+  mp_queue_rearm(q, fd);
+  CHECK(readable(fd));
   mp_fd_close(fd);
   closed(&use);
 }
@@ -287,6 +302,177 @@ TWICE(a_close_wakes_who_waits_for_room) {
   CHECK_EQ(put_bytes(q, "y", 1, in_ms(5000)), -MP_ECLOSED);
   CHECK_EQ(get_bytes(q, &byte, 1, MP_NOW), 1);
   crew_join(&crew);
+  closed(&use);
+}
+
+/* Who waits for an item or a death. */
+
+static int stay(void *arg) {
+  (void)arg;
+  (void)pause();
+  return 1;
+}
+
+static int get_or_death(int64_t deadline, uint32_t *deaths) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+  int rc;
+
+  do
+    rc = mp_queue_get_or_death(q, &m, scratch, deadline, deaths);
+  while (rc == -EINTR);
+  return rc;
+}
+
+static void death_of(mp_ref *p) {
+  CHECK_EQ(mp_proc_signal(*p, SIGKILL), 0);
+  while (!mp__slot_dead(mp__slot_at(MP_REF_ID(*p))))
+    (void)usleep(100);
+}
+
+TEST(a_death_is_told_to_who_looks) {
+  struct crew crew = {.threads = 0};
+  uint32_t deaths;
+  struct check_use use;
+  int i;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  deaths = mp_deaths();
+  CHECK_EQ(get_or_death(MP_NOW, &deaths), -MP_EEMPTY);
+  for (i = 0; i < 2; i++)
+    crew_start(&crew, stay, NULL);
+  CHECK_EQ(get_or_death(in_ms(30), &deaths), -MP_EEMPTY);
+  death_of(&crew.proc[0]); /* nobody has noticed */
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  CHECK_EQ(get_or_death(MP_NOW, &deaths), 0); /* the item first */
+  CHECK_EQ(get_or_death(MP_NOW, &deaths), -MP_EDEATH);
+  CHECK_EQ(deaths, mp_deaths());
+  CHECK_EQ(get_or_death(MP_NOW, &deaths), -MP_EEMPTY); /* said once */
+  death_of(&crew.proc[1]);
+  CHECK_EQ(get_or_death(MP_FOREVER, &deaths), -MP_EDEATH);
+  CHECK_EQ(get_or_death(MP_NOW, &deaths), -MP_EEMPTY);
+  for (i = 0; i < 2; i++) {
+    CHECK_EQ(join_until(crew.proc[i], in_ms(2000)), 0);
+    mp_ref_close(&crew.proc[i]);
+  }
+  closed(&use);
+}
+
+/* What the queue keeps */
+
+static struct mp__queue *kept(void) {
+  return &((struct mp__fifo *)mp__at(MP_REF_ID(q)))->q;
+}
+
+/* Blocks of those sizes that somebody has written all over. */
+static void soil(uint64_t bytes) {
+  struct mp__txn t;
+  uint64_t at;
+
+  mp__begin(&t);
+  REQUIRE(mp__alloc(&t, bytes, &at) == 0);
+  mp__end(&t);
+  memset(mp__at(at), 0xff, mp__usable(at));
+  mp__begin(&t);
+  mp__free(&t, at);
+  mp__end(&t);
+}
+
+TEST(from_memory_that_was_used) {
+  static char bytes[1000];
+  struct check_use use;
+  int i;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  mp_ref_close(&q);
+  soil(sizeof(struct mp__fifo));
+  soil(2048 + sizeof(struct mp__segment));
+  REQUIRE(mp_queue_open(&q, MP_TYPE_QUEUE, 0) == 0);
+  mp_ref_close(&q); /* empty, with its first segment */
+  soil(2048 + sizeof(struct mp__segment));
+  soil(8192);
+  soil(32768);
+  soil(65536);
+  REQUIRE(mp_queue_open(&q, MP_TYPE_QUEUE, 0) == 0);
+  for (i = 0; i < 200; i++)
+    CHECK_EQ(put_bytes(q, bytes, sizeof bytes, MP_NOW), 0);
+  for (i = 0; i < 200; i++)
+    CHECK_EQ(get_bytes(q, bytes, sizeof bytes, MP_NOW), sizeof bytes);
+  CHECK(check_arena("with long segments", NULL));
+  CHECK(kept()->spare != 0);
+  for (i = 0; i < 200; i++) /* the spare one is used, and kept */
+    CHECK_EQ(put_bytes(q, bytes, sizeof bytes, MP_NOW), 0);
+  for (i = 0; i < 200; i++)
+    CHECK_EQ(get_bytes(q, bytes, sizeof bytes, MP_NOW), sizeof bytes);
+  CHECK(kept()->spare != 0);
+  CHECK(check_arena("with a spare", NULL));
+  closed(&use);
+}
+
+TEST(short_ones_lie_in_the_segments) {
+  static char bytes[MP_INLINE_MAX + 1];
+  struct check_use use;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  CHECK_EQ(put_bytes(q, bytes, MP_INLINE_MAX, MP_NOW), 0);
+  CHECK_EQ(kept()->long_put, 0);
+  CHECK_EQ(put_bytes(q, bytes, MP_INLINE_MAX + 1, MP_NOW), 0);
+  CHECK_EQ(kept()->long_put, MP_INLINE_MAX + 1);
+  closed(&use);
+}
+
+/* A segment is used to its end, with the mark. */
+TEST(an_exact_fit) {
+  static char bytes[4096];
+  struct mp__segment *s;
+  struct check_use use;
+  uint64_t seg;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  seg = kept()->put_seg;
+  s = mp__at(seg);
+  REQUIRE(s->len > 16 && s->len - 16 <= sizeof bytes);
+  CHECK_EQ(put_bytes(q, bytes, s->len - 16, MP_NOW), 0);
+  CHECK_EQ(kept()->put_seg, seg);
+  CHECK_EQ(put_bytes(q, "x", 1, MP_NOW), 0);
+  CHECK(kept()->put_seg != seg);
+  CHECK_EQ(get_bytes(q, bytes, sizeof bytes, MP_NOW), (int64_t)s->len - 16);
+  CHECK_EQ(get_bytes(q, bytes, sizeof bytes, MP_NOW), 1);
+  closed(&use);
+}
+
+TEST(no_bound_but_its_own) {
+  static char bytes[1 << 20];
+  struct check_use use;
+  int i;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  for (i = 0; i < 20; i++) /* more than a pipe takes */
+    CHECK_EQ(put_bytes(q, bytes, sizeof bytes, MP_NOW), 0);
+  closed(&use);
+}
+
+/* By those who look first, and who have copied already. */
+TEST(what_cannot_be_put_leaves_nothing) {
+  static char bytes[2 * MP_INLINE_MAX];
+  struct mp_iov iov[] = {{bytes, sizeof bytes}, {bytes, 1}};
+  struct crew crew = {.n = 0};
+  struct check_use use;
+  struct mp__full full;
+  int i;
+
+  opened(MP_TYPE_QUEUE, 0, &use);
+  for (i = 0; i < 2; i++) {
+    struct mp_out out = {&iov[i], 1, 0, NULL};
+
+    stop_with(&crew, &kept()->put_lock);
+    memset(&full, 0x7f, sizeof full);
+    CHECK_EQ(mp__queue_put(kept(), &out, &full, MP_NOW), -MP_ETIMEOUT);
+    stop_over(&crew);
+    kept()->closed = 1;
+    CHECK_EQ(mp__queue_put(kept(), &out, &full, MP_NOW), -MP_ECLOSED);
+    kept()->closed = 0;
+  }
   closed(&use);
 }
 

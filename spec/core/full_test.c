@@ -135,6 +135,71 @@ TEST(a_queue) {
   leave(&use);
 }
 
+/* There is a block for the queue, and none for its first segment. */
+TEST(a_queue_without_a_segment) {
+  static uint64_t taken[65];
+  struct check_use use;
+  struct mp__txn t;
+  struct full full;
+  mp_ref queue, held = 1;
+  unsigned n = 0;
+  int i;
+
+  found(&use);
+  REQUIRE(open_queue(&queue) == 0);
+  full_begin(&full);
+  mp_ref_close(&queue);
+  mp__begin(&t);
+  while (n < 64 && mp__alloc(&t, 2048, &taken[n]) == 0)
+    n++;
+  mp__end(&t);
+  for (i = 0; i < 2; i++) { /* the second finds no lock held */
+    CHECK_EQ(open_queue(&held), -EFBIG);
+    CHECK_EQ(held, MP_REF_EMPTY);
+    held = 1;
+  }
+  mp__begin(&t); /* the block is there */
+  CHECK_EQ(mp__alloc(&t, sizeof(struct mp__fifo), &taken[n++]), 0);
+  mp__end(&t);
+  while (n > 0) {
+    mp__begin(&t);
+    mp__free(&t, taken[--n]);
+    mp__end(&t);
+  }
+  full_end(&full);
+  leave(&use);
+}
+
+/* There is none for the next: what is in it stays, and nothing is held. */
+TEST(a_queues_next_segment) {
+  static char bytes[500];
+  char scratch[MP_INLINE_MAX];
+  struct mp_iov iov = {bytes, sizeof bytes};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  struct check_use use;
+  struct full full;
+  struct mp_msg m;
+  int n = 0, i;
+  mp_ref q;
+
+  found(&use);
+  REQUIRE(open_queue(&q) == 0);
+  full_begin(&full);
+  while (mp_queue_put(q, &out, MP_NOW, NULL) == 0)
+    n++;
+  CHECK(n > 1);
+  for (i = 0; i < 2; i++) /* the second finds no lock held */
+    CHECK_EQ(mp_queue_put(q, &out, MP_NOW, NULL), -EFBIG);
+  full_end(&full);
+  for (i = 0; i < 100; i++)
+    CHECK_EQ(mp_queue_put(q, &out, MP_NOW, NULL), 0);
+  for (i = 0; i < n + 100; i++)
+    CHECK_EQ(mp_queue_get(q, &m, scratch, MP_NOW), 0);
+  CHECK_EQ(mp_queue_get(q, &m, scratch, MP_NOW), -MP_EEMPTY);
+  mp_ref_close(&q);
+  leave(&use);
+}
+
 /* The first item of a consumer needs a row for its account. */
 TEST(a_consumers_account) {
   char scratch[MP_INLINE_MAX];

@@ -240,6 +240,64 @@ static void take_back(int self) {
   join();
 }
 
+static void alone(int self) {
+  put(1);
+  finish(get(self, MP_FOREVER));
+  put(2);
+  finish(get(self, MP_NOW));
+  join();
+}
+
+static void end_alone(void) {
+  SIM_ALONE();
+  end();
+}
+
+/* All who join are told. */
+static void two_join(int self) {
+  if (self > 0) {
+    join();
+  } else {
+    work_one(self);
+    work_one(self);
+  }
+}
+
+/* Who waits for room has it when what is in the queue is taken back. */
+static void make_full(void) {
+  if (mp_queue_open(&queue, MP_TYPE_JOINABLE, ITEMS) < 0)
+    abort();
+  sim_share(queue);
+  put(1);
+  put(2);
+}
+
+static void make_room(int self) {
+  uint32_t which[ITEMS];
+  struct mp_iov iov = {&self, sizeof self};
+  struct mp_out out = {&iov, 1, 0, NULL};
+  int rc;
+
+  if (self == 0) {
+    SIM_CHECK(mp_queue_void(queue, 1, ITEMS, which, ITEMS) == ITEMS);
+    return;
+  }
+  do
+    rc = mp_queue_put(queue, &out, MP_FOREVER, NULL);
+  while (rc == -EINTR);
+  SIM_CHECK(rc == 0);
+}
+
+/* One puts two, and each of the others has one. */
+static void take_one_each(int self) {
+  if (self == 0) {
+    put(1);
+    put(2);
+  } else {
+    finish(get(self, MP_FOREVER));
+  }
+}
+
 /* The other joins, perhaps before they are taken back. */
 static void take_back_joined(int self) {
   uint32_t which[ITEMS];
@@ -258,6 +316,15 @@ static void end_joined(void) {
   end();
 }
 
+static void end_room(void) {
+  char scratch[MP_INLINE_MAX];
+  struct mp_msg m;
+
+  SIM_NOBODY(((struct mp__fifo *)mp__at(MP_REF_ID(queue)))->q.room_sleepers);
+  while (mp_queue_get(queue, &m, scratch, MP_NOW) == 0)
+    SIM_CHECK(mp_queue_done(queue) == 0);
+}
+
 static void end_taken_back(void) {
   int i;
 
@@ -272,16 +339,21 @@ static void end_taken_back(void) {
 }
 
 const struct scenario join_scenarios[] = {
+    {"join-1", 1, make_empty, begin, alone, died, end_alone, 0},
+    {"join-all-3", 3, make, begin, two_join, died, end, 0},
     {"join-2", 2, make_empty, begin, put_and_join, died, end, 0},
     {"join-work-2", 2, make, begin, work_and_join, died, end, 0},
     {"join-work-2-death", 2, make, begin, work_and_join, died, end, 1},
     {"join-work-3-death", 3, make, begin, work_and_join, died, end, 1},
     {"join-work-4-deaths", 4, make, begin, work_and_join, died, end, 2},
     {"join-hoard-3-death", 3, make, begin, hoard_and_join, died, end, 1},
+    {"join-each-3", 3, make_empty, begin, take_one_each, died, end, 0},
     {"join-another-2", 2, make, begin, work_for_another, died, end, 0},
     {"join-lost-2-death", 2, make, begin, work_one, died, end_lost, 1},
     {"join-lost-2-deaths", 2, make, begin, work_one, died, end_lost, 2},
     {"join-lost-two-2-death", 2, make, begin, work_two, died, end_lost_two, 1},
+    {"recall-room-2", 2, make_full, begin, make_room, NULL, end_room, 0},
+    {"recall-room-3", 3, make_full, begin, make_room, NULL, end_room, 0},
     {"recall-join-2", 2, make, begin, take_back_joined, died, end_joined, 0},
     {"recall-2", 2, make, begin, take_back, died, end_taken_back, 0},
     {"recall-2-death", 2, make, begin, take_back, died, end_taken_back, 1},

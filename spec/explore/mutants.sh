@@ -68,7 +68,7 @@ mutant queue queue-1p1c "a record is filled behind the lock" \
 mutant lock core-3 "who has slept forgets that others may" \
   's/&seen, mine | WAITERS))$/\&seen, mine))/'
 mutant lock core-2-death "a dead holder keeps it" \
-  's/holder_died(seen) && take_over/seen == 1 \&\& take_over/'
+  's/if (slept && holder_died(seen))/if (0)/'
 mutant sem sem-2 "a wake does not count up" \
   '/mp__add32_seq(&s->seq, 1);/d'
 mutant sem sem-2 "a permit that is not taken" \
@@ -86,15 +86,15 @@ mutant cond cond-2 "a grant wakes nobody" \
 mutant cond cond-chain-3-death "a dead one keeps its grant" \
   '/^static void bury/,/^}/s/(void)grant_oldest(c);/;/'
 mutant cond cond-timeout "a late one does not see its grant" \
-  's/if (mp__cas64_seq(&row->value, &value, 0)) {/if (mp__store64_seq(\&row->value, 0), 1) {/'
+  's/if (mp__cas64_seq(&row->value, &value, 0))$/if (mp__store64_seq(\&row->value, 0), 1)/'
 mutant cond cond-rlock "one level too few" \
   's/mp__store32_rlx(&m->depth, w->levels)/mp__store32_rlx(\&m->depth, w->levels - 1)/'
 mutant barrier barrier-2 "the next phase wakes nobody" \
   '/^static void wake_all/,/^}/s/if (.*)$/if (0)/'
 mutant barrier barrier-2 "one too few" \
-  's/rc = arrive_held(b, a, n + 1)/rc = arrive_held(b, a, n + 2)/'
+  's/rc = arrive_held(b, a, n + 1,/rc = arrive_held(b, a, n + 2,/'
 mutant barrier barrier-2-death "a dead one does not break it" \
-  's/if (is_of(value, b->phase) && (b->phase & STATE) != BROKEN)/if (0)/'
+  '/^static unsigned census/,/^}/s/if (is_of(value, b->phase))/if (0)/'
 mutant barrier barrier-reset "a reset lets those pass who wait" \
   's/value | CUT)/value)/'
 mutant roster cond-chain "a row that is given out twice" \
@@ -112,7 +112,7 @@ mutant nap nap-3-death "a death that is told between the look and the nap" \
 mutant claim join-2 "the last task_done wakes nobody" \
   '/mp__futex_wake(&f->join_seq, INT32_MAX);/d'
 mutant claim join-lost "a claim of what was not taken" \
-  '/^void mp__claim_lock/,/^}/s/undo_claims(f);/;/'
+  '/^int mp__claim_lock/,/^}/s/undo_claims(f);/;/'
 mutant claim join-lost "a claim that forgets which" \
   's/(by > 0 ? number : (uint32_t)seen)/(uint32_t)seen/'
 mutant claim join-work "a lost item counts for ever" \
@@ -120,7 +120,7 @@ mutant claim join-work "a lost item counts for ever" \
 mutant recall recall-join "who joins is not told of what is taken back" \
   '/mp__claim_told(f);/d'
 mutant recall recall-2 "what is taken back is taken" \
-  's/if (!(r->kind & MP__VOID))/if (1)/'
+  's/if (rc < 0 || !(r->kind & MP__VOID))/if (1)/'
 mutant arena arena-2-death "words without their number in the journal" \
   's/mp__store64_rel(&h->njournal, t->n);/;/'
 mutant arena arena-2-death "a replay that stops short" \
