@@ -113,6 +113,13 @@ describe("a misuse is the caller's:", function()
       function() mp.current_process():join() end)
   end)
 
+  it("but what a hook raises is not", function()
+    local named = require "mp.error".blame_as
+    for _, err in ipairs { "alarm: too late", "interrupted!" } do
+      assert.has_error(function() named("result", err, "join", 1) end, err)
+    end
+  end)
+
   it("functions, lists, timeouts", function()
     local lock, cond = mp.Lock(), mp.Condition()
     local q = mp.Queue()

@@ -63,7 +63,7 @@ function barrier.Barrier(parties, opts)
     error("Barrier: action must be a function, not a " .. type(opts.action), 2)
   end
   local ok, made = pcall(core.barrier, n, opts.timeout, opts.action)
-  if not ok then error_types.blame_as("Barrier", made) end
+  if not ok then error_types.blame_as("Barrier", made, "Barrier") end
   return made
 end
 

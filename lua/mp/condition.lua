@@ -67,7 +67,7 @@ end
 ---@return mp.Condition
 function condition.Condition(lock)
   local ok, made = pcall(core.condition, lock == nil and mutex.RLock() or lock)
-  if not ok then error_types.blame_as("Condition", made) end
+  if not ok then error_types.blame_as("Condition", made, "Condition") end
   return made
 end
 

@@ -99,23 +99,25 @@ local function without_place(err)
   return err
 end
 
---- The same with what the core has raised: under the name that scripts know.
+--- The same with what the core has raised, under the name that scripts know;
+--- any other error, such as a hook's, goes on as it is.
 ---@param what string
 ---@param err any
+---@param was string what the core calls it
 ---@param hidden? integer arguments that scripts do not see as such: 1, self
-function error_types.blame_as(what, err, hidden)
-  if type(err) ~= "string" or error_types.interrupted(err) then
-    error(err, 0)
-  end
+function error_types.blame_as(what, err, was, hidden)
+  if type(err) ~= "string" then error(err, 0) end
   hidden = hidden or 0
-  err = without_place(err)
-  local n, why = err:match("^bad argument #(%d+) to '[^']*' (%(.*%))$")
+  local text = without_place(err)
+  local n, why = text:match("^bad argument #(%d+) to '[^']*' (%(.*%))$")
   if n and n - hidden == 0 then
     err = ("calling '%s' on bad self %s"):format(what, why)
   elseif n then
     err = ("bad argument #%d to '%s' %s"):format(n - hidden, what, why)
+  elseif text:find("^" .. was .. "[: ]") then
+    err = what .. text:sub(#was + 1)
   else
-    err = err:gsub("^[%w_]+: ", what .. ": ")
+    error(err, 0)
   end
   error_types.blame(err)
 end

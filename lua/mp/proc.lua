@@ -34,9 +34,9 @@ proc.Process = Process
 local mt = core.metatable("mp.Process")
 
 --- Call what the core does for a method; see error_types.blame_as.
-local function named(what, f, ...)
+local function named(what, was, f, ...)
   local ok, one, two = pcall(f, ...)
-  if not ok then error_types.blame_as(what, one, 1) end
+  if not ok then error_types.blame_as(what, one, was, 1) end
   return one, two
 end
 
@@ -54,7 +54,7 @@ local SETTERS = {
     if type(value) ~= "string" then
       error("mp.Process: name must be a string, not a " .. type(value), 3)
     end
-    named("name", core.proc_name, self, value)
+    named("name", "name", core.proc_name, self, value)
   end,
   daemon = function(self, value)
     if type(value) ~= "boolean" then
@@ -260,7 +260,7 @@ local function fork(self)
   local child = require "mp.child" -- before: the child shall load nothing
   local failed = core.proc_fork(self, child.note_failure, child.settle,
     life.with_exit(work_of(self)))
-  if failed then error_types.blame_as("start", failed) end
+  if failed then error_types.blame_as("start", failed, "start") end
 end
 
 function START.spawn(self)
@@ -296,7 +296,7 @@ function Process:start()
   end
   local ok, err = pcall(START[method], self)
   if not ok then
-    error_types.blame_as("start", err)
+    error_types.blame_as("start", err, "start")
   end
   return self
 end
@@ -304,7 +304,7 @@ end
 -- Watching it
 
 local function join(self, timeout, what)
-  local ended, reason = named(what, core.proc_join, self, timeout)
+  local ended, reason = named(what, "join", core.proc_join, self, timeout)
   if proc.log then proc.log.flush() end
   return ended, reason
 end
@@ -324,16 +324,18 @@ local SIGINT, SIGKILL, SIGTERM = 2, 9, 15
 
 --- Send SIGINT: Lua raises "interrupted!" in it.
 function Process:interrupt()
-  named("interrupt", core.proc_signal, self, SIGINT)
+  named("interrupt", "signal", core.proc_signal, self, SIGINT)
 end
 
 --- Send SIGTERM; a thread stops at its next Lua instruction.
 function Process:terminate()
-  named("terminate", core.proc_signal, self, SIGTERM)
+  named("terminate", "signal", core.proc_signal, self, SIGTERM)
 end
 
 --- Send SIGKILL; a thread stops at its next Lua instruction.
-function Process:kill() named("kill", core.proc_signal, self, SIGKILL) end
+function Process:kill()
+  named("kill", "signal", core.proc_signal, self, SIGKILL)
+end
 
 --- Give the handle up; the process must have ended.
 function Process:close()
