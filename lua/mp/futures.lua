@@ -35,6 +35,7 @@ end
 ---@param timeout? number seconds
 ---@return any ... nil, "timeout"; nil, "cancelled"
 function Future:result(timeout)
+  job.deadline("result", timeout) -- a wrong one is the caller's mistake
   local ready, reason = self:wait(timeout)
   if not ready then return nil, reason end
   if self._cancelled then return nil, "cancelled" end
@@ -47,6 +48,7 @@ end
 ---@return any err nil when it returned; nil, "timeout"; nil, "cancelled"
 ---@return string? reason
 function Future:exception(timeout)
+  job.deadline("exception", timeout) -- a wrong one is the caller's mistake
   local ready, reason = self:wait(timeout)
   if not ready then return nil, reason end
   if self._cancelled then return nil, "cancelled" end
@@ -215,7 +217,16 @@ function Executor:map(f, source, opts)
   if not options.callable(f) then
     error("map: a function was expected, not a " .. type(f), 2)
   end
+  if type(source) ~= "table" and not options.callable(source) then
+    error("map: a list or an iterator was expected, not a " .. type(source), 2)
+  end
   options.check("map", opts, MAP_OPTIONS)
+  for _, name in ipairs { "chunksize", "buffersize" } do
+    local n = opts[name]
+    if n and (math.type(n) ~= "integer" or n < 1) then
+      error(("map: %s must be a positive integer"):format(name), 2)
+    end
+  end
   running(self, "map")
   return batch.iterate(self, f, source, {
     chunksize = opts.chunksize, buffersize = opts.buffersize,

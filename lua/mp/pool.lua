@@ -20,9 +20,9 @@ local OPTIONS = {
   maxtasksperchild = true, max_restarts = true, context = true,
 }
 
-local function whole(what, name, value)
+local function whole(what, name, value, level)
   if math.type(value) ~= "integer" or value < 1 then
-    error(("%s: %s must be a positive integer"):format(what, name), 4)
+    error(("%s: %s must be a positive integer"):format(what, name), level or 4)
   end
   return value
 end
@@ -105,19 +105,19 @@ function Pool.__reduce()
   error("a Pool belongs to the process that made it; make one there", 0)
 end
 
-local function owned(self, what)
+local function owned(self, what, level)
   local crew = self._crew
   if crew.owner ~= proc.current_process().pid then
-    error(what .. ": the pool belongs to the process that made it", 4)
+    error(what .. ": the pool belongs to the process that made it", level or 3)
   end
   return crew
 end
 
-local function running(self, what)
-  local crew = owned(self, what)
+local function running(self, what, level)
+  local crew = owned(self, what, (level or 3) + 1)
   if crew.broken then error(crew.broken, 0) end
   if crew.closing or crew.ending then
-    error(what .. ": the pool is " .. (crew.ending or "closed"), 3)
+    error(what .. ": the pool is " .. (crew.ending or "closed"), level or 3)
   end
   return crew
 end
@@ -177,19 +177,19 @@ local ASYNC_OPTIONS = {
 
 local function check_map(what, f, list, opts, valid)
   if not options.callable(f) then
-    error(("%s: a function was expected, not a %s"):format(what, type(f)), 3)
+    error(("%s: a function was expected, not a %s"):format(what, type(f)), 4)
   end
   if type(list) ~= "table" then
-    error(("%s: a list was expected, not a %s"):format(what, type(list)), 3)
+    error(("%s: a list was expected, not a %s"):format(what, type(list)), 4)
   end
   options.check(what, opts, valid, 4)
-  if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
+  if opts.chunksize then whole(what, "chunksize", opts.chunksize, 5) end
 end
 
 local function start_map(self, what, kind, f, list, opts, valid)
   opts = opts or {}
   check_map(what, f, list, opts, valid)
-  local crew = running(self, what)
+  local crew = running(self, what, 4)
   local n = list.n or #list
   -- a copy of what may change meanwhile, or is not what it seems
   if valid == ASYNC_OPTIONS or getmetatable(list) ~= nil then
@@ -279,14 +279,15 @@ local IMAP_OPTIONS = { chunksize = true, progress = true, timeout = true }
 local function imap(self, what, f, source, opts)
   opts = opts or {}
   if not options.callable(f) then
-    error(("%s: a function was expected, not a %s"):format(what, type(f)), 3)
+    error(("%s: a function was expected, not a %s"):format(what, type(f)), 2)
   end
   if type(source) ~= "table" and not options.callable(source) then
     error(("%s: a list or an iterator was expected, not a %s"):format(
-      what, type(source)), 3)
+      what, type(source)), 2)
   end
   options.check(what, opts, IMAP_OPTIONS, 2)
-  if opts.chunksize then whole(what, "chunksize", opts.chunksize) end
+  if opts.chunksize then whole(what, "chunksize", opts.chunksize, 3) end
+  job.deadline(what, opts.timeout) -- each step has its own
   running(self, what)
   return batch.iterate(self, f, source, opts, what == "imap")
 end
