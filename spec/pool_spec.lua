@@ -577,6 +577,34 @@ describe("a pool's face", function()
       "map: a list was expected, not a nil")
     assert.has_error(function() pool:map(square, {}, { chunks = 1 }) end)
     assert.has_error(function() pool:map(square, {}, { chunksize = 0 }) end)
+    assert.has_error(function() pool:imap(square, {}, { timeout = 0 / 0 }) end)
+    assert.has_error(function() pool:starmap(square, { 1 }) end)
+  end)
+
+  it("names the line of a mistake", function()
+    local said = helper.output [[
+      local pool <close> = mp.Pool(1)
+      local executor <close> = mp.futures.ProcessPoolExecutor(1)
+      local function try(f) print(select(2, pcall(f))) end
+      try(function() pool:map(42, {}) end)
+      try(function() pool:map(math.abs, {}, { chunksize = 0 }) end)
+      try(function() pool:starmap_async(math.abs, 1) end)
+      try(function() pool:imap(42, {}) end)
+      try(function() pool:imap(math.abs, {}, { chunksize = 0 }) end)
+      try(function() executor:map(math.abs, 5) end)
+      try(function() executor:map(math.abs, {}, { chunksize = 0 }) end)
+      try(function() executor:map(math.abs, {}, { buffersize = 0 }) end)
+      try(function() executor:submit(math.abs, 1):result "x" end)
+      pool:close()
+      try(function() pool:map(math.abs, {}) end)
+      try(function() pool:imap(math.abs, {}) end)
+      try(function() pool:apply(math.abs) end)]]
+    local n = 0
+    for line in said:gmatch "%C+" do
+      assert.matches("^[^:]*script%.lua:%d+: ", line)
+      n = n + 1
+    end
+    assert.equal(12, n)
   end)
 
   it("belongs to its process", function()

@@ -212,6 +212,12 @@ function Executor:map(f, source, opts)
   options.check_callable("map", f)
   pool._check_source("map", source)
   options.check("map", opts, MAP_OPTIONS)
+  for _, name in ipairs { "chunksize", "buffersize" } do
+    local n = opts[name]
+    if n and (math.type(n) ~= "integer" or n < 1) then
+      blame(("map: %s must be a positive integer"):format(name))
+    end
+  end
   running(self, "map")
   return batch.iterate(self, "map", f, source, {
     chunksize = opts.chunksize, buffersize = opts.buffersize,

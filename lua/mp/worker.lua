@@ -203,8 +203,13 @@ local function run(self, tag, payload)
   if kind == ONE or kind == EACH then return run_one(self, slot, f, payload) end
   if kind == CALL then return run_call(self, slot, f, payload, n) end
   if kind == RUN then return run_many(self, slot, f, payload, n) end
-  run_many(self, slot, function(args) return f(unpack_args(args)) end,
-    payload, n)
+  run_many(self, slot, function(args)
+    if type(args) ~= "table" then
+      error("starmap: a table of arguments was expected, not a "
+        .. type(args), 0)
+    end
+    return f(unpack_args(args))
+  end, payload, n)
 end
 
 --- Take items until the queue is closed or the quota of tasks is used up.
