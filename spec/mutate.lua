@@ -350,8 +350,9 @@ local function mutate(names)
     end
   end
   write(dir .. "/jobs", table.concat(jobs, "\n") .. "\n")
-  local pipe <close> = assert(io.popen(("xargs -P %s -L 1 %s %s --try <%s/jobs")
-    :format(os.getenv "LANES" or "$(nproc)", arg[-1], arg[0], dir)))
+  local pipe <close> = assert(io.popen(
+    ("xargs -r -P %s -L 1 %s %s --try <%s/jobs"):format(
+      os.getenv "LANES" or "$(nproc)", arg[-1], arg[0], dir)))
   local done = 0
   for line in pipe:lines() do
     local name, n, outcome = line:match("^(%S+)\t(%d+)\t(.*)$")

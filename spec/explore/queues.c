@@ -269,6 +269,51 @@ static void end_sizes(void) {
     take();
 }
 
+/* A pipe: the first has one end, the others have the other. */
+static mp_ref ends[3];
+
+static void hold(int who, mp_ref end) {
+  struct mp__txn t;
+
+  mp__begin(&t);
+  if (mp__hold(&t, mp__at(MP_REF_ID(sim_seat(who))), MP_REF_ID(end),
+               &ends[who]) < 0)
+    abort();
+  mp__ref(&t, MP_REF_ID(end));
+  mp__end(&t);
+}
+
+static void make_pipe(void) {
+  mp_ref a, b;
+  int i;
+
+  if (mp_pipe_open(&a, &b, 0) < 0)
+    abort();
+  for (i = 0; i < 3; i++)
+    hold(i, i ? b : a);
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+}
+
+static void let_go(int self) {
+  char scratch[MP_INLINE_MAX];
+  mp_ref end = ends[self];
+  struct mp_msg m;
+  int rc;
+
+  if (self == 0) {
+    mp_ref_close(&end);
+    return;
+  }
+  do
+    rc = mp_pipe_recv(end, &m, scratch, MP_FOREVER);
+  while (rc == -EINTR);
+  SIM_CHECK(rc == -MP_ECLOSED);
+}
+
+static void end_nothing(void) {
+}
+
 /* The first closes; whoever waits hears of it. */
 static void close_it(int self) {
   char scratch[MP_INLINE_MAX];
@@ -368,6 +413,7 @@ const struct scenario queue_scenarios[] = {
     {"queue-long-room-3", 3, make_long, begin, more_long, NULL, end_sizes, 0},
     {"queue-segments-3", 3, make_two_segments, begin, more_short, NULL,
      end_sizes, 0},
+    {"queue-pipe-3", 3, make_pipe, begin, let_go, NULL, end_nothing, 0},
     {"queue-len-2", 2, make, begin, look_at_len, NULL, end, 0},
     {"queue-long-2", 2, make_narrow, begin, put_long, NULL, end_long, 0},
     {"queue-2p1c-death", 3, make, begin, put_or_look, NULL, end, 1},
