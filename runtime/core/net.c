@@ -276,11 +276,13 @@ static void tidy(const char *base) {
   DIR *dir = opendir(base);
 
   while (dir && (e = readdir(dir))) {
-    long pid = strtol(e->d_name + strlen(DIR_PREFIX), NULL, 10);
+    long pid = 0;
     int n = snprintf(path, sizeof path, "%s/%s", base, e->d_name);
 
-    if (strncmp(e->d_name, DIR_PREFIX, strlen(DIR_PREFIX)) != 0 || pid <= 0 ||
-        n >= (int)sizeof path || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+    if (strncmp(e->d_name, DIR_PREFIX, strlen(DIR_PREFIX)) == 0)
+      pid = strtol(e->d_name + strlen(DIR_PREFIX), NULL, 10);
+    if (pid <= 0 || n >= (int)sizeof path || kill((pid_t)pid, 0) == 0 ||
+        errno != ESRCH)
       continue;
     (void)snprintf(file, sizeof file, "%s/s", path);
     if (mp__net_answers(file))

@@ -151,7 +151,7 @@ static inline void crew_start(struct crew *c, int (*run)(void *arg),
 }
 
 static inline void crew_join(struct crew *c) {
-  int64_t deadline = in_ms(CREW_SECONDS * 1000);
+  int64_t deadline = in_ms(CREW_SECONDS * 1000 * test_option("TEST_SLOWER", 1));
   int code = -1;
   int i;
 

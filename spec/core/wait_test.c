@@ -174,14 +174,17 @@ TEST(signals_interrupt_and_shorten_nothing) {
 
 TEST(wakes_when_a_writer_writes_or_dies) {
   struct mp_poll p[2];
-  int out[2];
+  int out[2], go[2];
+  char byte;
   pid_t pid;
 
   open_pipes(p, out, 2);
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) == 0);
   pid = test_fork();
   if (pid == 0) {
     (void)usleep(20000);
     CHECK_EQ(write(out[1], "x", 1), 1);
+    CHECK_EQ(read(go[1], &byte, 1), 1);
     (void)usleep(20000);
     (void)raise(SIGKILL);
   }
@@ -189,8 +192,11 @@ TEST(wakes_when_a_writer_writes_or_dies) {
   out[0] = -1;
   CHECK_EQ(mp_poll(p, 2, MP_FOREVER), 1);
   CHECK(!p[0].ready && p[1].ready);
+  CHECK_EQ(write(go[0], "x", 1), 1);
   CHECK_EQ(mp_poll(p, 1, MP_FOREVER), 1);
   CHECK(WIFSIGNALED(test_wait(pid)));
+  close(go[0]);
+  close(go[1]);
   close_pipes(p, out, 2);
 }
 
