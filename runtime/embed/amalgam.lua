@@ -57,7 +57,8 @@ local function definitions(text)
   text = "\n" .. without_comments(text)
   for name in text:gmatch("\n#%s*define%s+([%w_]+)") do macros[name] = true end
   for head in text:gmatch("\nstatic([^;{=]*)[;{=]") do
-    head = head:gsub("%b[]", ""):gsub("%[.*", "")
+    head = head:gsub("__attribute__%s*%b()", ""):gsub("%b[]", "")
+      :gsub("%[.*", "")
     local name = head:match("%(%*([%w_]+)%)") or head:match("([%w_]+)%s*%(")
       or head:match("([%w_]+)%s*$")
     if name and name ~= "struct" then names[name] = true end
