@@ -36,6 +36,7 @@ workloads.sides = {
   erlang = "escript spec/bench/peer.erl NAME SCALE",
   pipes = FLOOR .. "NAME_pipes SCALE",
   calls = FLOOR .. "NAME_calls SCALE",
+  bare = FLOOR .. "NAME_bare SCALE",
 }
 
 -- What must be installed for a side; without it the bench does without.
@@ -171,7 +172,7 @@ end
 -- locks and signals ----------------------------------------------------------
 
 group "locks and signals"
-add{name = "lock_uncontended", sides = "luamp lua python floor calls node",
+add{name = "lock_uncontended", sides = "luamp lua python floor calls bare node",
   goals = {calls = 0.8}, aims = {calls = 1}}
 add{name = "rlock_uncontended", sides = "luamp python"}
 add{name = "semaphore_uncontended"}
