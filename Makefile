@@ -328,7 +328,11 @@ msan: | deps-test ## decoders with the memory sanitizer: LUA_SOURCE=dir with Lua
 run-msan: $(luamp)
 	@$(suites) decoders
 
-valgrind: $(tests) | deps ## C tests under memcheck
+# What valgrind itself lacks, preloaded.
+$(OUT)/memcheck.so: spec/core/memcheck.c $(OUT)/flags
+	$(COMPILE) -shared -o $@ $< -ldl
+
+valgrind: $(tests) $(OUT)/memcheck.so | deps ## C tests under memcheck
 	@.ci/deps valgrind
 	@$(suites) valgrind
 

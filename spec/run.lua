@@ -124,9 +124,12 @@ local suites = {
     return map(counted, lines("ls " .. out .. "/test/*_test"))
   end,
   valgrind = function()
+    local skipped = table.concat(dofile("spec/memcheck.lua"), " ")
     return map(function(test)
-      return counted("valgrind -q --error-exitcode=99 --leak-check=full " ..
-        test)
+      return counted(("env TEST_MEMCHECK=1 TEST_SLOWER=6 TEST_SKIP='%s' " ..
+        "LD_PRELOAD=%s/memcheck.so valgrind -q --error-exitcode=99 " ..
+        "--leak-check=full --errors-for-leak-kinds=definite %s"):format(
+        skipped, out, test))
     end, lines("ls " .. out .. "/test/*_test"))
   end,
   embed = function()
@@ -202,6 +205,7 @@ local sanitizers = ("export ASAN_OPTIONS=log_path=%s:exitcode=99:" ..
 local flavour = out:match("/(%a*san)$")
 if flavour then
   sanitizers = sanitizers .. "export SPEC_SANITIZER=" .. flavour ..
+    " TEST_SLOWER=6" ..
     (flavour == "msan" and " SPEC_LIMIT=240; " or " SPEC_LIMIT=60; ")
 end
 local setup = sanitizers .. "export LUAMP=" .. luamp .. "; "
