@@ -11,6 +11,8 @@ return {
   -- Its handling of signals starves under a storm of them, or asserts.
   "storm_over_tiny_socket", "deadlines_hold_in_a_storm",
   "message_left_half_sent_ends_sending", "interrupted_calls_are_made_again",
+  -- It asserts when a denied system call (SIGSYS) is one that it may restart.
+  "a_listener_that_cannot_be_made_leaves_nothing", "errors_of_connecting",
   -- They bound times, or how fast the dead are found; without futex_waitv, and
   -- with one thread of a process running at a time, that takes longer.
   "a_dead_sleeper_is_passed_by", "the_lock_of_a_dead_notifier",
@@ -18,7 +20,7 @@ return {
   "a_member_that_calls_exec", "a_stopped_holder_keeps_it",
   "a_death_among_many", "a_guest", "the_last_one_s_names_go_at_exit",
   "a_block_in_a_message_outlives_its_name_processes",
-  "threads_start_processes",
+  "threads_start_processes", "a_circle_is_noticed",
   -- Hundreds of forks, 40 ms each, a thousand handshakes, a million queues.
   "births_and_deaths_processes", "births_and_deaths_threads",
   "a_thousand_clients_at_once",
