@@ -33,6 +33,8 @@ return {
     { "for (i = 0; i < n; i++)", "for (i = 0; i <= n; i++)", POLLING },
     { "return mp__load64_rlx(&m->word) == 0;", "*", POLLING },
     { "if (spins++ < SPINS && mp__may_spin() && poll_word(m))", "*", POLLING },
+    { "if (seen & SLEEPERS)", "if (seen | SLEEPERS)", CALLED_IN_VAIN },
+    { "if (seen & SLEEPERS)", "if (seen)", CALLED_IN_VAIN },
   },
   sem = {
     { "if (fd >= 0)", "if (fd > 0)", ABOVE_2 },

@@ -180,6 +180,31 @@ static void check_left(const mp_ref *want, int n) {
   CHECK_EQ(mp_mutex_left(&entry), MP_REF_EMPTY);
 }
 
+/* The lock that would be held by nobody's handle once this one is dropped. */
+TEST(the_last_handle_of_what_the_caller_holds) {
+  struct crew crew = {.n = 0};
+  struct check_use use;
+  mp_ref copy, event;
+
+  found(&use, 0);
+  REQUIRE(mp_event_open(&event) == 0);
+  CHECK_EQ(mp_mutex_last(lock), MP_REF_EMPTY);
+  CHECK_EQ(acquire(MP_NOW), 0);
+  CHECK_EQ(mp_mutex_last(event), MP_REF_EMPTY);
+  CHECK_EQ(mp_mutex_last(lock), MP_REF_ID(lock));
+  CHECK_EQ(mp_mutex_last(lock), MP_REF_ID(lock)); /* and no more is held */
+  REQUIRE(mp_ref_dup(lock, &copy) == 0);
+  CHECK_EQ(mp_mutex_last(lock), MP_REF_EMPTY);
+  mp_ref_close(&copy);
+  stop_with(&crew, &MP__HEAD->big); /* that cannot be seen now */
+  CHECK_EQ(mp_mutex_last(lock), MP_REF_EMPTY);
+  stop_over(&crew);
+  CHECK_EQ(mp_mutex_release(lock), 0);
+  CHECK_EQ(mp_mutex_last(lock), MP_REF_EMPTY);
+  mp_ref_close(&event);
+  leave(&use);
+}
+
 static void *check_nothing_left(void *arg) {
   (void)arg;
   check_left(NULL, 0); /* and the thread gets no seat for that */

@@ -28,6 +28,13 @@ static void begin(void) {
   left = taken = timed_out = 0;
 }
 
+/* Nobody of them has it at first. */
+static void begin_held(void) {
+  begin();
+  if (mp_mutex_acquire(lock, MP_NOW) != 0)
+    abort();
+}
+
 static void died(int who) {
   if ((mutex()->word & ~MP__MUTEX_SLEEPERS) == sim_owner(who))
     left = 1;
@@ -110,6 +117,14 @@ static void tries(int self) {
   give();
 }
 
+/* The first one gives it back for whoever holds it, while the rest come. */
+static void for_another(int self) {
+  if (self == 0)
+    SIM_CHECK(mp_mutex_release(lock) == 0);
+  else
+    once(self);
+}
+
 static void end(void) {
   int i, alive = 0;
   int rc = acquire(MP_NOW);
@@ -138,6 +153,8 @@ const struct scenario lock_scenarios[] = {
     {"lock-timeout-3", 3, make, begin, impatient, died, end, 0},
     {"lock-timeout-3-death", 3, make, begin, impatient, died, end, 1},
     {"lock-try-2-death", 2, make, begin, tries, died, end, 1},
+    {"lock-for-another-2", 2, make, begin_held, for_another, died, end, 0},
+    {"lock-for-another-3", 3, make, begin_held, for_another, died, end, 0},
     {"rlock-2-death", 2, make_recursive, begin, nested, died, end, 1},
     {"rlock-3-deaths", 3, make_recursive, begin, nested, died, end, 2},
     {0}};
