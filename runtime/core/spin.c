@@ -7,10 +7,12 @@
 
 #define BUDGET_MAX 4000 /* pauses; some 50 to 100 microseconds */
 #define BUDGET_MIN 100
+#define AGAIN 8      /* misses, and the next poll has all the time again */
 #define STEP 50      /* pauses between two looks at the clock */
 #define STEP_NS 6000 /* more than they take; less than anybody else runs */
 
 static _Thread_local int budget = BUDGET_MAX;
+static _Thread_local int misses; /* in a row */
 
 int mp__may_spin(void) {
   static uint32_t cpus; /* the same whoever writes it */
@@ -51,11 +53,15 @@ int mp__spin(const uint64_t *word, uint64_t old, uint64_t mask) {
   if (!mp__may_spin())
     return 0;
   mp__count_in(&MP__HEAD->spinning);
-  hit = poll_for(word, old, mask, budget, &lost);
+  hit = poll_for(word, old, mask,
+                 misses % AGAIN == AGAIN - 1 ? BUDGET_MAX : budget, &lost);
   mp__count_out(&MP__HEAD->spinning);
-  if (hit && !lost)
-    budget = budget < BUDGET_MAX / 2 ? budget * 2 : BUDGET_MAX;
-  else
+  if (hit && !lost) {
+    budget = BUDGET_MAX;
+    misses = 0;
+  } else {
     budget = budget > BUDGET_MIN * 2 ? budget / 2 : BUDGET_MIN;
+    misses++;
+  }
   return hit;
 }

@@ -2,9 +2,11 @@
  *
  * A round trip through two sleeps costs ten times one through two polls, but
  * polling pays only on a CPU that nobody else wants.  So: at most one poller
- * less than there are CPUs, and a budget that grows with success and shrinks
- * with failure.  To have been put off the CPU is failure, too: the one that we
- * wait for, or a stranger, had no other.
+ * less than there are CPUs, and a budget that success restores and failure
+ * halves.  To have been put off the CPU is failure, too: the one that we wait
+ * for, or a stranger, had no other.  Two that take turns and have both come to
+ * sleep at once would never learn that polling pays again, as each then comes
+ * late for the other: now and then a poll has the whole budget.
  */
 #ifndef MP_SPIN_H
 #define MP_SPIN_H
