@@ -314,3 +314,20 @@ describe("a module that travels by name", function()
       end)())]])
   end)
 end)
+
+describe("a child", function()
+  it("loads nothing more for a function that goes well", function()
+    for method, ctx in helper.methods { fork = true, forkserver = true } do
+      local p = ctx.Process(function()
+        local names = {}
+        for name in pairs(package.loaded) do
+          if name:find "^mp" then names[#names + 1] = name end
+        end
+        table.sort(names)
+        return table.concat(names, " ")
+      end):start()
+      assert.equal(method == "thread" and ""
+        or "mp.child mp.core mp.later mp.life", p:result(), method)
+    end
+  end)
+end)

@@ -1,19 +1,25 @@
 --- What a started process runs first, and how it ends.
-local error_types = require "mp.error"
+local later = require "mp.later"
 local life = require "mp.life"
-local proc = require "mp.proc"
 
 local child = {}
+
+-- A function that goes well needs none of these.
+local modules = later({}, {}, {
+  error = "mp.error",
+  log = "mp.log",
+  proc = "mp.proc",
+})
 
 --- A failed run, with the traceback of where it failed.
 local Failure = {}
 
 ---@param level? integer where the traceback begins
 function child.note_failure(message, level)
-  local text = error_types.text(message)
+  local text = modules.error.text(message)
   return setmetatable({
     message = message,
-    traceback = error_types.traceback(text, level or 2),
+    traceback = modules.error.traceback(text, level or 2),
   }, Failure)
 end
 
@@ -21,10 +27,11 @@ end
 local function as_failure(err)
   if getmetatable(err) == Failure then return err end
   return setmetatable(
-    { message = err, traceback = error_types.text(err) }, Failure)
+    { message = err, traceback = modules.error.text(err) }, Failure)
 end
 
-local function report(self, failure)
+local function report(failure)
+  local self = modules.proc.current_process()
   local text = ("%s (pid %d):\n%s\n"):format(self.name, self.pid,
     failure.traceback)
   if not life.report(text) then pcall(io.stderr.write, io.stderr, text) end
@@ -36,18 +43,19 @@ local function answer_failure(failure)
   local message, traceback = failure.message, failure.traceback
   local plain = { failed = true, message = message, traceback = traceback }
   if pcall(life.answer, plain) then return end
-  plain.message = error_types.text(message)
+  plain.message = modules.error.text(message)
   pcall(life.answer, plain)
 end
 
 local function answer(results)
   local ok, why = pcall(life.answer, results)
   if not ok then
-    answer_failure { message = why, traceback = error_types.text(why) }
+    answer_failure { message = why, traceback = modules.error.text(why) }
   end
 end
 
-local function finish_run(self, ok, ...)
+--- What the work returned, or its error: the exit code.
+function child.settle_run(ok, ...)
   if ok then
     if select("#", ...) > 0 then answer(table.pack(...)) end
     return 0
@@ -55,29 +63,24 @@ local function finish_run(self, ok, ...)
   local failure = as_failure((...))
   if not life.exiting then
     answer_failure(failure)
-    report(self, failure)
+    report(failure)
   end
   return 1
-end
-
---- What the work returned, or its error: the exit code.
-function child.settle_run(ok, ...)
-  return finish_run(proc.current_process(), ok, ...)
 end
 
 --- The work of a subclass, of an instance with fields, or of a child whose
 --- parent logs.
 function child.run(work)
-  local self = proc.current_process()
-  if work.log then require "mp.log".inherit(work.log) end
-  proc.take_work(self, work)
+  local self = modules.proc.current_process()
+  if work.log then modules.log.inherit(work.log) end
+  modules.proc.take_work(self, work)
   return self:run()
 end
 
 --- The end of a fork's child, inside the parent's call of `start`: never
 --- returns.
-function child.settle(self, ok, ...)
-  local code = finish_run(self, ok, ...)
+function child.settle(_process, ok, ...)
+  local code = child.settle_run(ok, ...)
   life.finish()
   life.leave(code)
 end

@@ -1,4 +1,6 @@
 --- What is raised here for what went wrong in another process.
+local core = require "mp.core"
+
 local error_types = {}
 
 --- A text for any value; one whose __tostring raises included.
@@ -17,7 +19,7 @@ local FIRST, LAST = 10, 11
 local DEEP = 1000
 
 local xpcall = xpcall
-local callers = {}
+local callers = { [core.proc_fork] = true, [core.work] = true }
 
 --- A function of ours that calls what a user gave: tracebacks end above it.
 ---@param f function

@@ -1,6 +1,5 @@
 --- The beginning and the end of the process we are in.
 local core = require "mp.core"
-local error_types = require "mp.error"
 
 local life = {
   join_family = core.join_family,
@@ -16,8 +15,6 @@ local life = {
   --- was the end of the process taken care of?  A thread's is, from the start
   begun = core.is_thread(),
 }
-
-error_types.ends_traceback(life.work)
 
 --- Join the children and end the daemons; Ctrl-C ends the waiting.
 function life.finish()

@@ -250,8 +250,6 @@ local function work_of(self)
   return target, table.unpack(args, 1, args.n or #args)
 end
 
-error_types.ends_traceback(core.proc_fork)
-
 local function fork(self)
   if core.is_thread() then
     error_types.blame("start: a process that is a thread cannot fork; use "
