@@ -153,28 +153,26 @@ static const luaL_Reg functions[] = {{"now", lmp_now},
                                      {NULL, NULL}};
 
 
+static const luaL_Reg *const parts[] = {
+    functions,           lmp_proc_functions,   lmp_start_functions,
+    lmp_work_functions,  lmp_conn_functions,   lmp_life_functions,
+    lmp_wait_functions,  lmp_host_functions,   lmp_queue_functions,
+    lmp_task_functions,  lmp_run_functions,    lmp_each_functions,
+    lmp_block_functions, lmp_listen_functions, lmp_mutex_functions,
+    lmp_event_functions, lmp_cell_functions,   lmp_sem_functions,
+    lmp_cond_functions,  lmp_barrier_functions};
+
 int luaopen_mp_core(lua_State *L) {
+  size_t i;
+  int n = 0;
+
   luaL_checkversion(L);
   lmp_open_types(L);
-  luaL_newlib(L, functions);
-  luaL_setfuncs(L, lmp_proc_functions, 0);
-  luaL_setfuncs(L, lmp_start_functions, 0);
-  luaL_setfuncs(L, lmp_work_functions, 0);
-  luaL_setfuncs(L, lmp_conn_functions, 0);
-  luaL_setfuncs(L, lmp_life_functions, 0);
-  luaL_setfuncs(L, lmp_wait_functions, 0);
-  luaL_setfuncs(L, lmp_host_functions, 0);
-  luaL_setfuncs(L, lmp_queue_functions, 0);
-  luaL_setfuncs(L, lmp_task_functions, 0);
-  luaL_setfuncs(L, lmp_run_functions, 0);
-  luaL_setfuncs(L, lmp_each_functions, 0);
-  luaL_setfuncs(L, lmp_block_functions, 0);
-  luaL_setfuncs(L, lmp_listen_functions, 0);
-  luaL_setfuncs(L, lmp_mutex_functions, 0);
-  luaL_setfuncs(L, lmp_event_functions, 0);
-  luaL_setfuncs(L, lmp_cell_functions, 0);
-  luaL_setfuncs(L, lmp_sem_functions, 0);
-  luaL_setfuncs(L, lmp_cond_functions, 0);
-  luaL_setfuncs(L, lmp_barrier_functions, 0);
+  for (i = 0; i < sizeof parts / sizeof *parts; i++)
+    for (const luaL_Reg *f = parts[i]; f->name; f++)
+      n++;
+  lua_createtable(L, 0, n); /* to grow it costs as much as to fill it */
+  for (i = 0; i < sizeof parts / sizeof *parts; i++)
+    luaL_setfuncs(L, parts[i], 0);
   return 1;
 }
