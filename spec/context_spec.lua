@@ -331,3 +331,15 @@ describe("a child", function()
     end
   end)
 end)
+
+describe("require 'mp'", function()
+  it("loads only what is used then", function()
+    assert.equal("mp mp.core mp.later\n", helper.output [[
+      local mp, names = require "mp", {}
+      for name in pairs(package.loaded) do
+        if name:find "^mp" then names[#names + 1] = name end
+      end
+      table.sort(names)
+      print(table.concat(names, " "))]])
+  end)
+end)

@@ -96,6 +96,7 @@ function child.main(preload)
     life.close_and_exit(code)
   end
   require "mp" -- before: its children shall load nothing
+  require "mp.context"
   for _, name in ipairs(preload or {}) do pcall(require, name) end
   collectgarbage()
   life.serve() -- returns in each child

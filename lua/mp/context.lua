@@ -44,8 +44,6 @@ function context.set_start_method(name, force)
   chosen = name
 end
 
-proc.default_method = context.get_start_method
-
 --- The program that spawn and forkserver run; default: the interpreter that
 --- runs, in another host the `luamp` beside the module or on PATH.
 ---@param path string

@@ -2,33 +2,26 @@
 -- What a name does is said where it is made: proc.lua (processes),
 -- context.lua (start methods), connection.lua (pipes), queue.lua, cell.lua
 -- (shared values), wait.lua, codec.lua.
-local context = require "mp.context"
-local error_types = require "mp.error"
+local core = require "mp.core"
 local later = require "mp.later"
-local proc = require "mp.proc"
 
-local mp = {
-  _VERSION = "luamp " .. proc.version(),
-
-  Process = proc.Process,
-  current_process = proc.current_process,
-  parent_process = proc.parent_process,
-  active_children = proc.active_children,
-  cpu_count = proc.cpu_count,
-  process_cpu_count = proc.process_cpu_count,
-
-  get_all_start_methods = context.get_all_start_methods,
-  get_start_method = context.get_start_method,
-  set_start_method = context.set_start_method,
-  set_executable = context.set_executable,
-  set_forkserver_preload = context.set_forkserver_preload,
-
-  RemoteError = error_types.RemoteError,
-  ProcessDied = error_types.ProcessDied,
-  BrokenPool = error_types.BrokenPool,
-}
+local mp = { _VERSION = "luamp " .. core.version() }
 
 later(mp, {
+  Process = "mp.proc",
+  current_process = "mp.proc",
+  parent_process = "mp.proc",
+  active_children = "mp.proc",
+  cpu_count = "mp.proc",
+  process_cpu_count = "mp.proc",
+  get_all_start_methods = "mp.context",
+  get_start_method = "mp.context",
+  set_start_method = "mp.context",
+  set_executable = "mp.context",
+  set_forkserver_preload = "mp.context",
+  RemoteError = "mp.error",
+  ProcessDied = "mp.error",
+  BrokenPool = "mp.error",
   Pipe = "mp.connection",
   Pool = "mp.pool",
   Manager = "mp.managers",
@@ -66,7 +59,7 @@ later(mp, {
 ---@param name? mp.StartMethod default: the default method
 ---@return mp.Context
 function mp.get_context(name)
-  return context.bind(mp, name)
+  return require "mp.context".bind(mp, name)
 end
 
 return mp

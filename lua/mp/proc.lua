@@ -287,7 +287,7 @@ function Process:start()
     error("start: this process is still being set up itself", 2)
   end
   if core.proc_pid(self) then error("start: process already started", 2) end
-  local method = self._method or proc.default_method()
+  local method = self._method or require "mp.context".get_start_method()
   if method == "fork" then
     fork(self)
     return self
