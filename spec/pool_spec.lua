@@ -620,6 +620,15 @@ describe("a pool's face", function()
     assert.matches("belongs to the process that made it", why)
   end)
 
+  it("wants its options in a table", function()
+    local pool <close> = mp.Pool(1)
+    for _, what in ipairs { "map", "starmap", "map_async" } do
+      local ok, err = pcall(pool[what], pool, square, { { 1 } }, 5)
+      assert.is_false(ok)
+      assert.matches(what .. ": options must be a table, not a number", err)
+    end
+  end)
+
   it("shows its state", function()
     local pool = mp.Pool(2)
     assert.matches("^mp.Pool %(running, 0 of 2 workers%)", tostring(pool))

@@ -79,7 +79,7 @@ end
 
 --- The end of a fork's child, inside the parent's call of `start`: never
 --- returns.
-function child.settle(_process, ok, ...)
+function child.settle(ok, ...)
   local code = child.settle_run(ok, ...)
   life.finish()
   life.leave(code)

@@ -420,12 +420,14 @@ end
 ---@return boolean something has come, or a worker has ended
 function Crew:pump(timeout)
   if self.todo[1] then return self:call_back() end
+  local from = timeout and proc.now()
   local tag, ok, value, deaths =
     self.get(self.results, timeout, self.deaths)
   if tag then
     take(self, tag, ok, value)
   elseif ok == "death" then
-    if not proc.settle(timeout) then return false end -- another look sees it
+    local left = timeout and timeout - (proc.now() - from)
+    if not proc.settle(left) then return false end -- another look sees it
     self.deaths = deaths
     look(self)
   else

@@ -204,9 +204,8 @@ local function check_arguments(what, list, n)
   end
 end
 
+-- What it is given was looked at.
 local function start_map(self, what, kind, f, list, opts, valid)
-  opts = opts or {}
-  check_map(what, f, list, opts, valid)
   local crew = running(self, what)
   local n = list.n or #list
   -- a copy of what may change meanwhile, or is not what it seems
@@ -221,11 +220,11 @@ local function start_map(self, what, kind, f, list, opts, valid)
 end
 
 local function map(self, what, kind, f, list, opts)
-  local timeout = opts and opts.timeout
-  local deadline = job.deadline(what, timeout)
-  if deadline and not proc.settle(timeout) then return nil, "timeout" end
-  local result, feed = start_map(self, what, kind, f, list, opts, MAP_OPTIONS)
   opts = opts or {}
+  check_map(what, f, list, opts, MAP_OPTIONS)
+  local deadline = job.deadline(what, opts.timeout)
+  if deadline and not proc.settle(opts.timeout) then return nil, "timeout" end
+  local result, feed = start_map(self, what, kind, f, list, opts, MAP_OPTIONS)
   self._crew:reads(result, true)
   local ok, err = pcall(batch.run, result, feed, deadline, opts.progress)
   self._crew:reads(result, nil)
@@ -241,6 +240,8 @@ local function map(self, what, kind, f, list, opts)
 end
 
 local function map_async(self, what, kind, f, list, opts)
+  opts = opts or {}
+  check_map(what, f, list, opts, ASYNC_OPTIONS)
   local result, feed = start_map(self, what, kind, f, list, opts,
     ASYNC_OPTIONS)
   local ok, err = pcall(feed, math.huge)

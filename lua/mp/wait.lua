@@ -70,9 +70,10 @@ function wait.wait(list, timeout)
     error("wait: a list was expected, not a " .. type(list), 2)
   end
   options.check_timeout("wait", 2, timeout)
-  local from, left = core.now(), timeout
+  local from, left = core.now(), nil
   -- A descriptor that is asked for the first time is a change of the family.
   if not core.settle(timeout) then return {} end
+  if timeout then left = timeout - (core.now() - from) end
   while true do
     local ready, last = {}, 0
     local fds, owner = descriptors(list)

@@ -28,18 +28,17 @@ static void run_fork(lua_State *L) {
   if (ok && lua_gettop(L) < FORK_CALL && mp_finish() == 0)
     mp_exit(0);
   if (lua_checkstack(L, 2)) {
+    lua_copy(L, FORK_SETTLE, FORK_HANDLER);
     lua_pushboolean(L, ok);
-    lua_replace(L, FORK_HANDLER);
-    lua_pushvalue(L, FORK_SETTLE);
-    lua_insert(L, FORK_PROC);
-    lua_remove(L, FORK_SETTLE + 1); /* settle, p, ok, results */
+    lua_replace(L, FORK_SETTLE);
+    lua_remove(L, FORK_PROC); /* settle, ok, results */
     (void)lua_pcall(L, lua_gettop(L) - 1, 0, 0);
   }
   mp_exit(1);
 }
 
 /* core.proc_fork(p, handler, settle, f, ...): f(...) in the child, then
- * settle(p, ok, ...) when there are results, an error, or children; neither
+ * settle(ok, ...) when there are results, an error, or children; neither
  * returns from here.  In the parent nothing, or why it failed. */
 static int lmp_proc_fork(lua_State *L) {
   struct lmp_box *b = check(L);

@@ -12,7 +12,7 @@
 #define STEP_NS 6000 /* more than they take; less than anybody else runs */
 
 static _Thread_local int budget = BUDGET_MAX;
-static _Thread_local int misses; /* in a row */
+static _Thread_local unsigned misses; /* in a row */
 
 int mp__may_spin(void) {
   static uint32_t cpus; /* the same whoever writes it */
