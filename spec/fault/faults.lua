@@ -3,7 +3,10 @@
 -- Runs the tests that index.lua names and prints a line for each fault: id,
 -- outcome, promise.  With ids (D3, or D for a group) only those.  `check` runs
 -- nothing: does every fault have an entry, and does each named test exist?
+-- What the tests print is kept in OUT/results/faults.
 -- Environment: OUT, where the build is; LUAMP.
+local mp = require "mp"
+
 local index = dofile "spec/fault/index.lua"
 
 local COUNTS = { A = 20, B = 14, C = 11, D = 13, E = 10, F = 19, G = 15, H = 6,
@@ -69,13 +72,30 @@ local function check()
 end
 
 --
--- The run: file -> outcome(words) -> passed, failed, skipped
+-- The run: each file's tests once, side by side, and then
+-- file -> outcome(words) -> passed, failed, skipped
 --
 
-local function run_spec(file)
-  local found = capture("command -v busted"):match("%S+")
-  local text = capture(("LUAMP=%s timeout -k 5 600 %s %s -o TAP "
-    .. "spec/%s.lua 2>&1 </dev/null"):format(luamp, luamp, found, file))
+local LIMIT = 3600 -- seconds a file's tests may take
+
+local function program(file)
+  local dir, name = file:match("^(%w+)/(.*)$")
+  if dir == "core" then return out .. "/test/" .. name end
+  if dir == "embed" then return out .. "/host/" .. name end
+  if dir == "explore" then return out .. "/explore/explore --seconds=20" end
+  return out .. "/fault/fault/" .. name
+end
+
+local function is_spec(file) return read("spec/" .. file .. ".lua") ~= nil end
+
+--- Programs at full size (MP_HUGE).
+local function command_of(file)
+  if not is_spec(file) then return "MP_HUGE=1", program(file) end
+  return "LUAMP=" .. luamp, ("%s %s -o TAP spec/%s.lua"):format(luamp,
+    capture("command -v busted"):match("%S+"), file)
+end
+
+local function spec_outcome(text)
   local list = {}
   for good, name in text:gmatch("%f[^\n\0](n?o?t? ?ok) %d+ %- ([^\n]*)") do
     local outcome = good == "ok" and 1 or 2
@@ -93,24 +113,8 @@ local function run_spec(file)
   end
 end
 
-local function program(file)
-  local dir, name = file:match("^(%w+)/(.*)$")
-  if dir == "core" then return out .. "/test/" .. name end
-  if dir == "embed" then return out .. "/host/" .. name end
-  if dir == "explore" then return out .. "/explore/explore --seconds=20" end
-  return out .. "/fault/fault/" .. name
-end
-
-local said = {} -- by a program
-
---- At full size (MP_HUGE).  It prints "name: failed", "name: skipped", or
--- "name: what" (the explorer).
-local function run_program(file)
-  local command = program(file)
-  said[command] = said[command]
-    or capture(("env MP_HUGE=1 timeout -k 5 600 %s 2>&1 </dev/null"):format(
-      command))
-  local text = said[command]
+--- It prints "name: failed", "name: skipped", or "name: what" (the explorer).
+local function program_outcome(text)
   local ended = text:find("%d+ passed, %d+ failed\n$")
   return function(words)
     for line in text:gmatch("[^\n]+") do
@@ -126,16 +130,42 @@ local function run_program(file)
   end
 end
 
-local results = {}
+local said = {} -- by a command
+
+--- Run what the entries need, one command more at a time than there are CPUs:
+--- the specs wait half of their time.
+local function run_all(entries)
+  local dir = out .. "/results/faults"
+  os.execute(("rm -rf %s && mkdir -p %s"):format(dir, dir))
+  local commands = {}
+  for _, entry in ipairs(entries) do
+    for i = 3, #entry do
+      local file = split(entry[i])
+      local setting, command = command_of(file)
+      if not said[command] then
+        said[command] = ""
+        commands[#commands + 1] = { setting, command,
+          ("%s/%s.log"):format(dir, (file:gsub("/", "_"))) }
+      end
+    end
+  end
+  local pool <close> = mp.Pool(mp.cpu_count() + 1)
+  for _, done in pool:imap_unordered(function(job)
+    local begin = os.time()
+    os.execute(("env %s timeout -k 5 %d %s >%s 2>&1 </dev/null"):format(
+      job[1], LIMIT, job[2], job[3]))
+    return { job[2], read(job[3]), os.time() - begin }
+  end, commands) do
+    said[done[1]] = done[2]
+    io.stderr:write(("-- %s (%d s)\n"):format(done[1], done[3]))
+  end
+end
 
 local function outcome(test)
   local file, words = split(test)
-  if not results[file] then
-    io.stderr:write("-- ", file, "\n")
-    results[file] = read("spec/" .. file .. ".lua") and run_spec(file)
-      or run_program(file)
-  end
-  return results[file](words)
+  local _, command = command_of(file)
+  return (is_spec(file) and spec_outcome or program_outcome)(said[command])(
+    words)
 end
 
 --- passed | FAILED | skipped (one of them is enough) | cannot happen, and how
@@ -167,14 +197,16 @@ end
 
 local function run()
   local counts = setmetatable({}, { __index = function() return 0 end })
+  local entries = {}
   for _, entry in ipairs(index) do
-    if chosen(entry[1]) then
-      local what, n = judge(entry)
-      counts[what] = counts[what] + 1
-      print(("%-4s %-8s %3d  %s%s"):format(entry[1], what, n, entry[2],
-        entry.why and " [" .. entry.why .. "]" or ""))
-      io.stdout:flush()
-    end
+    if chosen(entry[1]) then entries[#entries + 1] = entry end
+  end
+  run_all(entries)
+  for _, entry in ipairs(entries) do
+    local what, n = judge(entry)
+    counts[what] = counts[what] + 1
+    print(("%-4s %-8s %3d  %s%s"):format(entry[1], what, n, entry[2],
+      entry.why and " [" .. entry.why .. "]" or ""))
   end
   print(("shown by tests %d, cannot happen %d, skipped %d, not covered %d, "
     .. "failed %d"):format(counts.passed, counts.cannot, counts.skipped,
