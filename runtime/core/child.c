@@ -108,6 +108,8 @@ void mp__child_tidy(void) {
   struct mp__slot *s;
   int i;
 
+  if (!at && !mp__load64_acq(&me->child))
+    return; /* and write to no page */
   for (i = 0; i < TIDY; i++) {
     s = at ? mp__slot_at(at) : NULL;
     if (!s || mp__load64_acq(&s->parent) != MP__SLOT_REF(me))
@@ -121,11 +123,11 @@ void mp__child_tidy(void) {
     if (s->method == MP_THREAD)
       (void)mp_proc_join(MP__SLOT_REF(s), MP_NOW);
     else if (mp__slot_dead(s))
-      (void)mp__child_reap(s, 0);
+      (void)mp__child_reap(s, MP__WAIT_NOT);
   }
 }
 
-int mp__child_reap(struct mp__slot *s, int block) {
+int mp__child_reap(struct mp__slot *s, enum mp__wait how) {
   int fd = noted(s);
   int status = 0;
   uint32_t word;
@@ -142,8 +144,7 @@ int mp__child_reap(struct mp__slot *s, int block) {
     mp__proc_bury(s, mp__exit_code(word), 1);
     return 1;
   }
-  rc = fd ? mp__sys_wait_fd(fd, block, &status)
-          : mp__sys_wait((int)s->pid, block, &status);
+  rc = mp__sys_wait((int)s->pid, fd, how, &status);
   if (rc != 1 && rc != -ECHILD)
     return rc;
   code = rc == 1 ? mp__exit_of(status) : stolen(s, fd);

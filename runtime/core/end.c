@@ -148,6 +148,28 @@ static int join_by_fd(struct mp__slot *s, int64_t deadline) {
   return rc ? 0 : -MP_ETIMEOUT;
 }
 
+#define ARMED_TRIES 8 /* in a row; then a nap, which needs no luck */
+
+/* Wait for our own child, and for nothing else.  Before that the caller looks
+ * what signals may have asked for, as after -EINTR.  1: buried; 0: one must
+ * look otherwise. */
+static int join_by_waiting(struct mp__slot *s) {
+  static _Thread_local unsigned tries;
+  int rc;
+
+  if (!mp__sys_armed()) {
+    if (tries++ < ARMED_TRIES && !mp__is_loose() && mp__sys_arm())
+      return -EINTR;
+    tries = 0;
+    return 0;
+  }
+  mp__close_late();
+  rc = mp__child_reap(s, MP__WAIT_ARMED);
+  if (rc == 1)
+    tries = 0;
+  return rc;
+}
+
 /* Wait for our own child by its life word: the kernel tells of that at once,
  * before all the rest of the end.  1: buried; 0: one must look otherwise. */
 static int join_by_life(struct mp__slot *s, int64_t deadline) {
@@ -159,9 +181,10 @@ static int join_by_life(struct mp__slot *s, int64_t deadline) {
   while (!(mp__load64_rlx(&s->flags) & MP__PROC_BLIND)) {
     life = mp__or32_seq(&s->life.life, MP__LIFE_WAITERS) | MP__LIFE_WAITERS;
     if (life & MP__LIFE_DIED) /* of exec, perhaps, unless it said its code */
-      return mp__child_reap(s, mp__load32_acq(&s->exit) != 0);
+      return mp__child_reap(s,
+                            mp__load32_acq(&s->exit) ? MP__WAIT : MP__WAIT_NOT);
     if (!(life & MP__LIFE_TID)) { /* nobody tells of a death before birth */
-      rc = mp__child_reap(s, 0);
+      rc = mp__child_reap(s, MP__WAIT_NOT);
       if (rc != 0 || nap.naps)
         return rc;
     } else if (!born) { /* that may have been all that ended the first nap */
@@ -185,7 +208,7 @@ static int join_by_looking(struct mp__slot *s, int64_t deadline) {
   int rc;
 
   for (;;) {
-    rc = mp__child_reap(s, 0);
+    rc = mp__child_reap(s, MP__WAIT_NOT);
     if (rc != 0)
       return rc < 0 ? rc : 0;
     until = mp_now() + LOOK_NS;
@@ -212,15 +235,17 @@ int mp_proc_join(mp_ref p, int64_t deadline) {
   if (!is_mine(s))
     return join_by_fd(s, deadline);
   if (deadline == MP_NOW)
-    return mp__child_reap(s, 0) == 0 ? -MP_ETIMEOUT : 0;
-  rc = join_by_life(s, deadline);
+    return mp__child_reap(s, MP__WAIT_NOT) == 0 ? -MP_ETIMEOUT : 0;
+  rc = deadline == MP_FOREVER ? join_by_waiting(s) : 0;
+  if (rc == 0)
+    rc = join_by_life(s, deadline);
   if (rc != 0)
     return rc < 0 ? rc : 0;
   rc = join_by_fd(s, deadline);
   if (rc == -EMFILE || rc == -ENFILE)
     return join_by_looking(s, deadline);
   if (rc == 0)
-    (void)mp__child_reap(s, 1);
+    (void)mp__child_reap(s, MP__WAIT);
   return rc;
 }
 
@@ -252,7 +277,7 @@ int mp_proc_alive(mp_ref p) {
   if (s == mp__me())
     return 1;
   if (is_mine(s) && s->method != MP_THREAD)
-    return mp__child_reap(s, 0) == 0;
+    return mp__child_reap(s, MP__WAIT_NOT) == 0;
   return !over(s);
 }
 
@@ -335,7 +360,9 @@ int mp_finish_claim(void) {
 #define GRACE_NS 1000000000 /* for a daemon to obey SIGTERM */
 
 int mp_finish(void) {
-  static _Thread_local int64_t grace; /* 0: none has begun; across -EINTR */
+  /* Across -EINTR. */
+  static _Thread_local int told;      /* daemons have SIGTERM */
+  static _Thread_local int64_t grace; /* 0: none has begun */
   struct mp__slot *s;
   unsigned i;
   int rc = 0;
@@ -343,9 +370,10 @@ int mp_finish(void) {
   if (!mp_entered())
     return 0;
   mp__server_close();
-  for (i = 0; child_at(i, &s); i++)
+  for (i = 0; !told && child_at(i, &s); i++)
     if (s->flags & MP_PROC_DAEMON)
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
+  told = 1;
   while (child_at(0, &s)) {
     int daemon = (s->flags & MP_PROC_DAEMON) != 0;
 
@@ -361,6 +389,7 @@ int mp_finish(void) {
     if (rc < 0)
       break;
   }
+  told = 0;
   grace = 0;
   return rc;
 }

@@ -208,6 +208,9 @@ struct mp__nap {
  * -MP_ETIMEOUT. */
 int mp__nap(struct mp__nap *nap, uint32_t *word, uint32_t val,
             int64_t deadline);
+/* A daemon whose starter's life hangs on a thread has no tie in the kernel: it
+ * looks after its starter in its naps. */
+int mp__is_loose(void);
 
 /* vault.c: descriptors that any member can get at */
 struct mp__fd {

@@ -2,6 +2,7 @@
 #include "mp.h"
 
 #include "arena.h"
+#include "launch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -40,17 +41,22 @@ int mp_authkey(unsigned char key[32]) {
   return rc;
 }
 
+void mp__heed_interrupt(void) {
+  sigset_t set;
+
+  (void)sigemptyset(&set);
+  (void)sigaddset(&set, SIGINT);
+  (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* For a worker: Ctrl-C reaches the whole group, and its owner sees to it. */
 void mp_ignore_interrupt(void) {
   struct sigaction sa;
-  sigset_t set;
 
   memset(&sa, 0, sizeof sa);
   sa.sa_handler = SIG_IGN;
   (void)sigaction(SIGINT, &sa, NULL);
-  (void)sigemptyset(&set);
-  (void)sigaddset(&set, SIGINT);
-  (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  mp__heed_interrupt();
 }
 
 int mp_terminal_width(void) {

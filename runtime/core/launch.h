@@ -32,7 +32,10 @@ void mp__child_note(struct mp__slot *s); /* one that others might wait for */
 void mp__child_forget_all(void);
 void mp__child_tidy(void);
 /* Our own child: 1 when it is over and buried, 0 when it runs; -EINTR */
-int mp__child_reap(struct mp__slot *s, int block);
+int mp__child_reap(struct mp__slot *s, enum mp__wait how);
+
+/* host.c */
+void mp__heed_interrupt(void); /* let Ctrl-C through */
 
 /* server.c */
 void mp__server_close(void);  /* of the calling member */

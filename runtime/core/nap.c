@@ -30,13 +30,15 @@ void mp__count_out(uint32_t *count) {
   mp__add32_seq(count, (uint32_t)-1);
 }
 
-/* A daemon whose starter's life hung on a thread has no tie in the kernel. */
-static void follow_parent(void) {
+int mp__is_loose(void) {
   struct mp__slot *me = mp__me();
-  struct mp__slot *p = mp__slot_at(me->parent_name);
 
-  if (me->flags & MP_PROC_DAEMON && me->parent_name &&
-      p->flags & MP__PROC_GUEST && mp__slot_verify(p))
+  return me->flags & MP_PROC_DAEMON && me->parent_name &&
+         mp__slot_at(me->parent_name)->flags & MP__PROC_GUEST;
+}
+
+static void follow_parent(void) {
+  if (mp__is_loose() && mp__slot_verify(mp__slot_at(mp__me()->parent_name)))
     mp__sys_kill_self();
 }
 

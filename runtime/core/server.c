@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +100,8 @@ static void bury_server(void) {
   mp__sys_close(server.sock);
   server.sock = 0;
   (void)mp_proc_signal(server.proc, SIGKILL);
-  (void)mp_proc_join(MP__SLOT_REF(s), MP_FOREVER);
+  while (mp_proc_join(MP__SLOT_REF(s), MP_FOREVER) == -EINTR)
+    ;
   mp_ref_close(&server.proc);
 }
 
@@ -171,17 +171,15 @@ static struct mp__slot *asked(const struct request *q) {
 
 static int fork_one(const struct request *q, void **robust) {
   struct mp__slot *s = asked(q);
-  struct mp__hush hush;
   int rc;
 
   if (!s)
     return -ESRCH;
   *robust = mp__robust_head();
-  mp__hush(&hush, s);
   mp__sys_null_ready();
   rc = mp__sys_clone(CLONE_PARENT, &s->pid);
-  if (rc != 0)
-    mp__unhush(&hush);
+  if (rc == 0)
+    MP_FAULT("server.child");
   return rc;
 }
 
@@ -204,19 +202,19 @@ static int32_t answer_one(struct request *q, void **robust) {
 }
 
 int mp_serve(void) {
-  struct sigaction before;
+  struct mp__slot *s;
   struct request q;
   void *robust = NULL;
 
-  /* Ctrl-C is for the others; what the interpreter does about it, its children
-   * shall do again. */
-  (void)sigaction(SIGINT, NULL, &before);
-  mp_ignore_interrupt();
+  /* Ctrl-C is for the others: the server was started with it blocked
+   * (MP_PROC_QUIET), and so are its children until they are what it is for. */
   while (answer_one(&q, &robust) != 0)
     ;
+  s = mp__at(q.slot);
   mp__sys_close(serving_sock);
-  (void)sigaction(SIGINT, &before, NULL);
-  mp__start_child(mp__at(q.slot), robust);
+  mp__start_child(s, robust);
+  if (!(s->flags & MP_PROC_QUIET))
+    mp__heed_interrupt();
   return 0;
 }
 

@@ -145,7 +145,7 @@ int mp__spawn(struct mp__slot *s, const char *const *argv, int sock) {
     return rc;
   rc = clone_and_exec(&p, &s->pid);
   if (rc > 0 && p.error) {
-    while (mp__sys_wait(rc, 1, &status) == -EINTR)
+    while (mp__sys_wait(rc, 0, MP__WAIT, &status) == -EINTR)
       ;
     rc = -p.error;
   }

@@ -83,10 +83,7 @@ int mp__sys_pidfd_signal(int pidfd, int sig);
 int mp__sys_probe(void);
 int mp__sys_pidfd_status(int pidfd, int *status);
 int mp__sys_tgkill(int pid, int tid, int sig);
-/* 1 and a wait status, 0: still running; -ECHILD: not ours to wait for */
-int mp__sys_wait(int pid, int block, int *status);
-int mp__sys_wait_fd(int pidfd, int block, int *status); /* likewise */
-int mp__sys_threads(void);                              /* of this process */
+int mp__sys_threads(void); /* of this process */
 
 int mp__sys_affinity(void); /* CPUs this thread may run on */
 /* cpu.c: the tightest quota of the group that the file `groups` names and of
@@ -95,6 +92,18 @@ int mp__cpu_quota(const char *groups, const char *root);
 /* glibc's fork without its exit signal; flags of clone3, *pid is written in
  * both before the child runs.  0 in the child, the pid, -ENOSYS... */
 int mp__sys_clone(uint64_t flags, uint32_t *pid);
+
+/* waiting for a child: sys_wait.c */
+enum mp__wait {
+  MP__WAIT_NOT,
+  MP__WAIT,
+  MP__WAIT_ARMED /* if no signal was handled since mp__sys_arm, else -EINTR */
+};
+int mp__sys_arm(void); /* 0: one cannot here */
+int mp__sys_armed(void);
+/* By descriptor, unless that is 0.  1 and a wait status, 0: still running;
+ * -ECHILD: not ours to wait for */
+int mp__sys_wait(int pid, int pidfd, enum mp__wait how, int *status);
 
 /* named shared memory: sys_shm.c */
 struct mp__file {

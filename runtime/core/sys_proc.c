@@ -16,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef SYS_pidfd_open
@@ -176,12 +175,6 @@ int mp__sys_tgkill(int pid, int tid, int sig) {
   return syscall(SYS_tgkill, pid, tid, sig) < 0 ? -errno : 0;
 }
 
-int mp__sys_wait(int pid, int block, int *status) {
-  pid_t rc = waitpid(pid, status, __WALL | (block ? 0 : WNOHANG));
-
-  return rc < 0 ? -errno : rc > 0;
-}
-
 int mp__sys_affinity(void) {
   cpu_set_t set;
 
@@ -235,19 +228,4 @@ int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   if (rc == 0 && tid != cleared)
     (void)mp__bare(SYS_set_tid_address, (long)(uintptr_t)cleared, 0, 0, 0);
   return (int)rc;
-}
-
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
-
-int mp__sys_wait_fd(int pidfd, int block, int *status) {
-  siginfo_t si;
-
-  si.si_pid = 0;
-  if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &si,
-             WEXITED | __WALL | (block ? 0 : WNOHANG)) < 0)
-    return -errno;
-  *status = si.si_code == CLD_EXITED ? si.si_status << 8 : si.si_status;
-  return si.si_pid != 0;
 }

@@ -239,8 +239,8 @@ TEST(a_process_that_is_not_there) {
   CHECK_EQ(mp__sys_tgkill(pid, pid, 0), -ESRCH);
   CHECK_EQ(mp__sys_pidfd_open(pid), -ESRCH);
   CHECK_EQ(mp__sys_pidfd_signal(-1, 0), -EBADF);
-  CHECK_EQ(mp__sys_wait(pid, 1, &status), -ECHILD);
-  CHECK_EQ(mp__sys_wait_fd(-1, 1, &status), -EINVAL);
+  CHECK_EQ(mp__sys_wait(pid, 0, MP__WAIT, &status), -ECHILD);
+  CHECK_EQ(mp__sys_wait(pid, -1, MP__WAIT, &status), -EINVAL);
   CHECK(mp__sys_pidfd_status(1, &status) < 0);
 }
 

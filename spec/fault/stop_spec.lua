@@ -120,3 +120,17 @@ describe("a process that is stopped in a lock", function()
       assert(s:get_value() == 3)]])
   end)
 end)
+
+describe("a fork server's child that has yet to begin", function()
+  it("E3 hears Ctrl-C", function()
+    works("server.child:1", [[
+      local p = mp.get_context "forkserver".Process(function()
+        while true do host.sleep(0.01) end
+      end):start()
+      while not is_stopped(p) do host.sleep(0.001) end
+      host.kill(p.pid, 2)
+      host.kill(p.pid, 18)
+      assert(p:join(5))
+      assert(p.exitcode == 1, p.exitcode)]])
+  end)
+end)

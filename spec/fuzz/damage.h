@@ -70,8 +70,8 @@ TAKES(int, mp__sys_tgkill, int pid, int tid, int sig) {
   return -ESRCH;
 }
 
-TAKES(int, mp__sys_wait, int pid, int block, int *status);
-TAKES(int, mp__sys_wait, int pid, int block, int *status) {
+TAKES(int, mp__sys_wait, int pid, int pidfd, enum mp__wait how, int *status);
+TAKES(int, mp__sys_wait, int pid, int pidfd, enum mp__wait how, int *status) {
   return -ECHILD;
 }
 
