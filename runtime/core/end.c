@@ -148,26 +148,20 @@ static int join_by_fd(struct mp__slot *s, int64_t deadline) {
   return rc ? 0 : -MP_ETIMEOUT;
 }
 
-#define ARMED_TRIES 8 /* in a row; then a nap, which needs no luck */
+#define ARMED_TRIES 8 /* in vain; then a nap, which needs no luck */
 
 /* Wait for our own child, and for nothing else.  Before that the caller looks
  * what signals may have asked for, as after -EINTR.  1: buried; 0: one must
  * look otherwise. */
 static int join_by_waiting(struct mp__slot *s) {
-  static _Thread_local unsigned tries;
-  int rc;
-
   if (!mp__sys_armed()) {
-    if (tries++ < ARMED_TRIES && !mp__is_loose() && mp__sys_arm())
+    if (s->armings++ < ARMED_TRIES && !mp__is_loose() && mp__sys_arm())
       return -EINTR;
-    tries = 0;
+    s->armings = 0;
     return 0;
   }
   mp__close_late();
-  rc = mp__child_reap(s, MP__WAIT_ARMED);
-  if (rc == 1)
-    tries = 0;
-  return rc;
+  return mp__child_reap(s, MP__WAIT_ARMED);
 }
 
 /* Wait for our own child by its life word: the kernel tells of that at once,
