@@ -3,7 +3,6 @@
 local helper = require "helper"
 local mp = require "mp"
 
-local host = helper.host
 
 local LONG, PROMPT = helper.LONG, helper.PROMPT
 local start, each_method = helper.child, helper.each_method
@@ -263,7 +262,7 @@ describe("a barrier", function()
       print(barrier:wait(5) + p:result())
     ]]
     assert.equal("waiting", script:line())
-    host.sleep(0.05)
+    script:asleep()
     script:kill(helper.SIGINT)
     assert.matches("^false.*interrupted!", script:line())
     assert.equal("0\tfalse", script:line())

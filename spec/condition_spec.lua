@@ -302,7 +302,7 @@ describe("a condition", function()
       print(cond:wait(0.01))
     ]]
     assert.equal("waiting", script:line())
-    host.sleep(0.05)
+    script:asleep()
     script:kill(helper.SIGINT)
     assert.matches("^false.*interrupted!", script:line())
     assert.equal("true", script:line())

@@ -152,7 +152,7 @@ describe("an event", function()
       print(event:wait(0))
     ]]
     assert.equal("waiting", script:line())
-    host.sleep(0.05)
+    script:asleep()
     script:kill(helper.SIGINT)
     assert.matches("^false.*interrupted!", script:line())
     assert.equal("false\ttimeout", script:line())

@@ -369,7 +369,7 @@ describe("Ctrl-C", function()
           io.stdout:flush()
           error(why, 0)]]):format(wait))
         local pids = { s:line(), s:line(), s:line() }
-        host.sleep(0.02)
+        s:asleep()
         s:kill_all(helper.SIGINT)
         assert.matches("interrupted!", s:line(), wait)
         for _, pid in ipairs(pids) do

@@ -373,6 +373,13 @@ end
 
 function Script:kill(sig) assert(host.kill(self.pid, sig)) end
 
+--- Wait until it sleeps: in what it waits for, when that comes next.
+function Script:asleep()
+  helper.eventually(function()
+    return helper.status(self.pid, "State"):find("^S") ~= nil
+  end, 5, "its sleep")
+end
+
 --- The whole session, as the terminal's Ctrl-C.
 function Script:kill_all(sig) host.kill(-self.pid, sig) end
 

@@ -414,7 +414,7 @@ describe("a lock", function()
       print(ok, why)
     ]]
     assert.equal("waiting", script:line())
-    host.sleep(0.05)
+    script:asleep()
     script:kill(helper.SIGINT)
     assert.matches("^false.*interrupted!", script:line())
   end)

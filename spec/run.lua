@@ -306,6 +306,12 @@ local function show_slowest(jobs)
   print("  slowest (s): " .. table.concat(list, ", "))
 end
 
+-- The leak checker says so of threads that end while it looks: no finding.
+local function findings(report)
+  return (read(report):gsub("==%d+==[^\n]*was not suspended[^\n]*\n", "")
+    :gsub("==%d+==Unable to get registers from thread[^\n]*\n", ""))
+end
+
 local function main(names)
   local start = os.time()
   local passed, failed = 0, 0
@@ -322,9 +328,12 @@ local function main(names)
   end
   show_slowest(jobs)
   for _, report in ipairs(lines("ls " .. reports .. ".* 2>/dev/null")) do
-    print(report)
-    io.write(read(report))
-    failed = failed + 1
+    local text = findings(report)
+    if text ~= "" then
+      print(report)
+      io.write(text)
+      failed = failed + 1
+    end
   end
   print(("  %d commands in %d s, %s at a time"):format(#jobs,
     os.time() - start, lanes))

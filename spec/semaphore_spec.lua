@@ -316,7 +316,7 @@ describe("a semaphore", function()
       print(sem:get_value())
     ]]
     assert.equal("waiting", script:line())
-    host.sleep(0.05)
+    script:asleep()
     script:kill(helper.SIGINT)
     assert.matches("^false.*interrupted!", script:line())
     assert.equal("0", script:line())
