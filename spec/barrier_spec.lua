@@ -3,7 +3,6 @@
 local helper = require "helper"
 local mp = require "mp"
 
-
 local LONG, PROMPT = helper.LONG, helper.PROMPT
 local start, each_method = helper.child, helper.each_method
 

@@ -2,7 +2,6 @@
 local helper = require "helper"
 local scripts = require "scripts"
 
-local host = helper.host
 local works = scripts.works(scripts.WORK)
 
 describe("processes work when the host", function()
