@@ -52,7 +52,7 @@ static volatile int deny_hits; /* calls that deny_nth made fail */
 #ifdef __SANITIZE_ADDRESS__
 /* The thread that looks for leaks has all signals blocked: such a call there
  * would kill it, and we would wait for it. */
-int __lsan_is_turned_off(void);
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) {
   return deny_list[0].filtered;
 }
