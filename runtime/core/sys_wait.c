@@ -78,14 +78,14 @@ __asm__(".pushsection .data.rel.ro, \"aw\"\n"
 static uint64_t *word(void) {
   char *thread;
 
-  if (!&__rseq_size || __rseq_size == 0)
+  if (!mp__sys_single() || !&__rseq_size || __rseq_size == 0)
     return NULL;
   __asm__("movq %%fs:0, %0" : "=r"(thread));
   return (uint64_t *)(void *)(thread + __rseq_offset + WORD_AT);
 }
 
 int mp__sys_arm(void) {
-  uint64_t *w = mp__sys_single() ? word() : NULL;
+  uint64_t *w = word();
 
   if (!w)
     return 0;
@@ -102,7 +102,9 @@ int mp__sys_armed(void) {
 }
 
 static int armed_waitid(int type, int id, siginfo_t *si) {
-  return mp__armed_waitid(type, id, si, OPTIONS, word());
+  uint64_t *w = word();
+
+  return w ? mp__armed_waitid(type, id, si, OPTIONS, w) : -EINTR;
 }
 
 #else

@@ -3,6 +3,7 @@
 #include "sys.h"
 #include "test.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -70,6 +71,25 @@ TEST(not_without_being_armed) {
 
   CHECK(!mp__sys_armed());
   CHECK_EQ(wait_armed(pid, &status), -EINTR);
+  end(pid);
+}
+
+static void *nothing(void *arg) {
+  return arg;
+}
+
+/* A second thread may handle what is ours. */
+TEST(not_beside_a_thread) {
+  pid_t pid = idle_child();
+  pthread_t thread;
+  int status;
+
+  arm();
+  REQUIRE(pthread_create(&thread, NULL, nothing, NULL) == 0);
+  CHECK(!mp__sys_armed());
+  CHECK(!mp__sys_arm());
+  CHECK_EQ(wait_armed(pid, &status), -EINTR);
+  REQUIRE(pthread_join(thread, NULL) == 0);
   end(pid);
 }
 
