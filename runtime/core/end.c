@@ -97,6 +97,7 @@ static int open_pidfd(struct mp__slot *s) {
   int fd = mp__sys_pidfd_open((int)s->pid);
   uint64_t start = 0;
   char state;
+  int rc;
 
   if (fd == -EINVAL)
     return -ESRCH; /* the race of pidfd_open with the last wait */
@@ -105,11 +106,11 @@ static int open_pidfd(struct mp__slot *s) {
   /* Opened, and then still the same: it was ours when it was opened. */
   if (!(mp__load32_acq(&s->life.life) & MP__LIFE_DIED))
     return fd;
-  if (mp__sys_procstat((int)s->pid, &state, &start) == 0 &&
-      (start <= s->born || !s->born))
+  rc = mp__sys_procstat((int)s->pid, &state, &start);
+  if (rc == 0 && (start <= s->born || !s->born))
     return fd; /* a zombie, or it has called exec */
   mp__sys_close(fd);
-  return -ESRCH;
+  return rc == 0 || rc == -ENOENT ? -ESRCH : rc;
 }
 
 static int thread_over(struct mp__slot *s) {

@@ -100,10 +100,15 @@ int mp__born(struct mp__slot *s, uint64_t *head) {
 static int process_exists(struct mp__slot *s) {
   uint64_t born = mp__load64_rlx(&s->born);
   uint64_t start = 0;
+  int pid = (int)mp__load32_rlx(&s->pid);
   char state = 0;
+  int rc = mp__sys_procstat(pid, &state, &start);
 
-  if (mp__sys_procstat((int)mp__load32_rlx(&s->pid), &state, &start) < 0)
+  if (rc == -ESRCH)
     return 0;
+  /* No descriptor left, no memory, no /proc: that says nothing of it. */
+  if (rc < 0)
+    return mp__sys_tgkill(pid, pid, 0) != -ESRCH;
   if (state == 'Z' || state == 'X')
     return 0;
   return born == 0 || start <= born;

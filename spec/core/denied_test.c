@@ -174,6 +174,34 @@ TEST(a_parent_without_descriptors_looks) {
   in_a_child(without_descriptors);
 }
 
+/* One that cannot be looked at is not dead for that. */
+static void without_looks(void) {
+  struct mp__slot *s;
+  int unborn;
+  mp_ref p;
+
+  REQUIRE(mp_enter() == 0);
+  REQUIRE(start_plan(&p, MP_FORK, 'w', 0, NULL, 0) == 0);
+  s = mp__at(MP_REF_ID(p));
+  while (!mp__life_begun(s))
+    mp__sys_yield();
+  deny(DENY_OPEN, EMFILE);
+  CHECK_EQ(mp__slot_verify(s), 0);
+  CHECK_EQ(mp__slot_verify(mp__me()), 0);
+  mp__store64_rlx(&MP__HEAD->verified, 0); /* all are due */
+  CHECK_EQ(mp__scan_at(mp_now(), &unborn), 0);
+  CHECK(mp_proc_alive(p));
+  REQUIRE(kill(mp_proc_pid(p), SIGKILL) == 0);
+  CHECK_EQ(join_until(p, in_ms(5000)), 0);
+  CHECK_EQ(code_of(p), -SIGKILL);
+  mp_ref_close(&p);
+  check_leave();
+}
+
+TEST(one_that_cannot_be_looked_at) {
+  in_a_child(without_looks);
+}
+
 /* A daemon that could not be tied to its parent does not run at all. */
 static void without_a_tie(void) {
   mp_ref p;
