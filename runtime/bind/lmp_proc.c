@@ -181,9 +181,11 @@ static int lmp_proc_join(lua_State *L) {
   int64_t deadline = lmp_deadline(L, 2);
   int rc;
 
-  do
+  do {
+    if (deadline == MP_FOREVER && mp_arm())
+      (void)lmp_resume(L);
     rc = mp_proc_join(b->held, deadline);
-  while (rc == LMP_INTERRUPTED && lmp_resume(L));
+  } while (rc == LMP_INTERRUPTED && lmp_resume(L));
   if (rc < 0)
     return lmp_refuse(L, rc, "join");
   lua_pushboolean(L, 1);

@@ -149,18 +149,11 @@ static int join_by_fd(struct mp__slot *s, int64_t deadline) {
   return rc ? 0 : -MP_ETIMEOUT;
 }
 
-#define ARMED_TRIES 8 /* in vain; then a nap, which needs no luck */
-
-/* Wait for our own child, and for nothing else.  Before that the caller looks
- * what signals may have asked for, as after -EINTR.  1: buried; 0: one must
- * look otherwise. */
+/* Wait for our own child, and for nothing else, if the caller has armed that.
+ * 1: buried; 0: one must look otherwise. */
 static int join_by_waiting(struct mp__slot *s) {
-  if (!mp__sys_armed()) {
-    if (s->armings++ < ARMED_TRIES && !mp__is_loose() && mp__sys_arm())
-      return -EINTR;
-    s->armings = 0;
+  if (!mp__sys_armed() || mp__is_loose())
     return 0;
-  }
   mp__close_late();
   return mp__child_reap(s, MP__WAIT_ARMED);
 }
@@ -213,6 +206,10 @@ static int join_by_looking(struct mp__slot *s, int64_t deadline) {
     if (until >= deadline)
       return -MP_ETIMEOUT;
   }
+}
+
+int mp_arm(void) {
+  return mp__sys_arm();
 }
 
 int mp_proc_join(mp_ref p, int64_t deadline) {

@@ -60,9 +60,6 @@ struct mp__slot {
   uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
   uint32_t sent;        /* the last signal of ours that ends it; anyone */
   uint64_t waiting;     /* offset of the count we are in, or 0; itself */
-  uint32_t armings;     /* of a wait for it, in vain; the parent.  (Kept here,
-                           it costs no copy of a page after a fork.) */
-  uint32_t pad0;
   /* the family tree; big */
   uint64_t parent;      /* seat of the starter, 0: orphan or first */
   uint64_t parent_name; /* the same, kept for parent_process() */

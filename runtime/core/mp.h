@@ -489,7 +489,14 @@ int mp_proc_alive(mp_ref p);
 /* 1 when it is no longer a member of the family: it has died (a moment before
  * it can be waited for), or called exec. */
 int mp_proc_gone(mp_ref p);
+/* 0, -MP_ETIMEOUT, -MP_ESELF, -MP_ENOTSTARTED, -EINTR */
 int mp_proc_join(mp_ref p, int64_t deadline);
+/* Arm, look what signal handlers may have asked for, join for ever: then the
+ * join sleeps until the end of a child of ours, and is told of that soonest.
+ * A signal that is handled after the arming ends it with -EINTR, also one that
+ * came before it began.  0: that cannot be done here, and a join looks up now
+ * and then, as one does that is not armed. */
+int mp_arm(void);
 int mp_proc_signal(mp_ref p, int sig);
 /* A descriptor that becomes readable at the process's end; the caller's. */
 int mp_proc_fd(mp_ref p);

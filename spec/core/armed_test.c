@@ -1,7 +1,7 @@
 /* armed_test.c -- the wait for a child that no signal slips past: one that is
  * handled before it, at its very instruction, and within. */
+#include "crew.h"
 #include "sys.h"
-#include "test.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -147,6 +147,45 @@ TEST(a_signal_within_it) {
 
 TEST(one_that_restarts_calls_within_it) {
   handled_within(SA_RESTART);
+}
+
+/* The whole of it, as a program does: a signal comes while its join sleeps, and
+ * the next sees the end. */
+TEST(by_a_join) {
+  uint64_t start;
+  pid_t self = getpid();
+  char state;
+  mp_ref p;
+  int rc;
+
+  handle(SA_RESTART);
+  REQUIRE(mp_enter() == 0);
+  REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
+  rc = mp_proc_fork(p);
+  REQUIRE(rc >= 0);
+  if (rc == 0) {
+    do
+      usleep(1000);
+    while (mp__sys_procstat(self, &state, &start) == 0 && state != 'S');
+    (void)kill(self, SIGUSR1);
+    for (;;)
+      pause();
+  }
+  do {
+    (void)mp_arm();
+    rc = mp_proc_join(p, MP_FOREVER);
+  } while (rc == -EINTR && !handled);
+  CHECK_EQ(rc, -EINTR);
+  REQUIRE(kill(mp_proc_pid(p), SIGKILL) == 0);
+  do {
+    (void)mp_arm();
+    rc = mp_proc_join(p, MP_FOREVER);
+  } while (rc == -EINTR);
+  CHECK_EQ(rc, 0);
+  CHECK_EQ(mp_proc_exitcode(p, &rc), 1);
+  CHECK_EQ(rc, -SIGKILL);
+  mp_ref_close(&p);
+  check_leave();
 }
 
 #if defined(__x86_64__) && defined(__LP64__)
