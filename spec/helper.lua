@@ -376,7 +376,7 @@ function Script:kill(sig) assert(host.kill(self.pid, sig)) end
 --- Wait until it sleeps: in what it waits for, when that comes next.
 function Script:asleep()
   helper.eventually(function()
-    return helper.status(self.pid, "State"):find("^S") ~= nil
+    return (helper.status(self.pid, "State") or ""):find("^S") ~= nil
   end, 5, "its sleep")
 end
 

@@ -352,9 +352,7 @@ int mp_finish_claim(void) {
 #define GRACE_NS 1000000000 /* for a daemon to obey SIGTERM */
 
 int mp_finish(void) {
-  /* Across -EINTR. */
-  static _Thread_local int told;      /* daemons have SIGTERM */
-  static _Thread_local int64_t grace; /* 0: none has begun */
+  static _Thread_local int64_t grace; /* 0: none has begun; across -EINTR */
   struct mp__slot *s;
   unsigned i;
   int rc = 0;
@@ -362,10 +360,9 @@ int mp_finish(void) {
   if (!mp_entered())
     return 0;
   mp__server_close();
-  for (i = 0; !told && child_at(i, &s); i++)
-    if (s->flags & MP_PROC_DAEMON)
+  for (i = 0; child_at(i, &s); i++)
+    if (s->flags & MP_PROC_DAEMON && !s->sent) /* once, however often we come */
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
-  told = 1;
   while (child_at(0, &s)) {
     int daemon = (s->flags & MP_PROC_DAEMON) != 0;
 
@@ -381,7 +378,6 @@ int mp_finish(void) {
     if (rc < 0)
       break;
   }
-  told = 0;
   grace = 0;
   return rc;
 }

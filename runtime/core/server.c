@@ -100,8 +100,7 @@ static void bury_server(void) {
   mp__sys_close(server.sock);
   server.sock = 0;
   (void)mp_proc_signal(server.proc, SIGKILL);
-  while (mp_proc_join(MP__SLOT_REF(s), MP_FOREVER) == -EINTR)
-    ;
+  (void)mp_proc_join(MP__SLOT_REF(s), MP_FOREVER);
   mp_ref_close(&server.proc);
 }
 

@@ -114,24 +114,28 @@ TEST(one_that_restarts_calls_before_it) {
   handled_before(SA_RESTART);
 }
 
-/* The child signals its parent once that sleeps. */
+/* Of a child: signal the parent once that sleeps, and live on. */
+static _Noreturn void signal_sleeper(pid_t parent) {
+  uint64_t start;
+  char state;
+
+  do
+    usleep(1000);
+  while (mp__sys_procstat(parent, &state, &start) == 0 && state != 'S');
+  (void)kill(parent, SIGUSR1);
+  for (;;)
+    pause();
+}
+
 static void handled_within(int flags) {
   int status, rc;
-  uint64_t start;
   pid_t self = getpid();
   pid_t pid;
-  char state;
 
   handle(flags);
   pid = test_fork();
-  if (pid == 0) {
-    do
-      usleep(1000);
-    while (mp__sys_procstat(self, &state, &start) == 0 && state != 'S');
-    (void)kill(self, SIGUSR1);
-    for (;;)
-      pause();
-  }
+  if (pid == 0)
+    signal_sleeper(self);
   do {
     arm();
     rc = wait_armed(pid, &status);
@@ -152,9 +156,7 @@ TEST(one_that_restarts_calls_within_it) {
 /* The whole of it, as a program does: a signal comes while its join sleeps, and
  * the next sees the end. */
 TEST(by_a_join) {
-  uint64_t start;
   pid_t self = getpid();
-  char state;
   mp_ref p;
   int rc;
 
@@ -163,14 +165,8 @@ TEST(by_a_join) {
   REQUIRE(mp_proc_open(&p, NULL, 0) == 0);
   rc = mp_proc_fork(p);
   REQUIRE(rc >= 0);
-  if (rc == 0) {
-    do
-      usleep(1000);
-    while (mp__sys_procstat(self, &state, &start) == 0 && state != 'S');
-    (void)kill(self, SIGUSR1);
-    for (;;)
-      pause();
-  }
+  if (rc == 0)
+    signal_sleeper(self);
   do {
     (void)mp_arm();
     rc = mp_proc_join(p, MP_FOREVER);
