@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 
 static void founded(struct check_use *use) {
   REQUIRE(mp_enter() == 0);
@@ -350,6 +351,63 @@ TEST(a_daemon_that_ignores_sigterm_is_killed) {
   CHECK_EQ(recv_bytes(b, bytes, 4, in_ms(2000)), 4);
   CHECK_EQ(finish(), 0);
   CHECK_EQ(code_of(p), -SIGKILL);
+  mp_ref_close(&p);
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+  left(&use);
+}
+
+static volatile sig_atomic_t terms;
+
+static void count_term(int sig) {
+  (void)sig;
+  terms++;
+}
+
+/* Tells of each SIGTERM. */
+static int unmoved(void) {
+  int told = 0;
+
+  (void)signal(SIGTERM, count_term);
+  (void)send_bytes(a, "up", 2, MP_NOW);
+  while (getppid() != 1) {
+    while (told < terms)
+      told += send_bytes(a, "term", 4, MP_NOW) == 0;
+    (void)usleep(1000);
+  }
+  return 0;
+}
+
+static void interrupt_soon(void) {
+  struct sigaction sa;
+  struct itimerval soon = {{0, 0}, {0, 100000}};
+
+  memset(&sa, 0, sizeof sa);
+  sa.sa_handler = count_term;
+  REQUIRE(sigaction(SIGALRM, &sa, NULL) == 0);
+  REQUIRE(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+}
+
+TEST(an_interrupted_end_tells_a_daemon_once) {
+  struct check_use use;
+  char bytes[4];
+  mp_ref p;
+  int rc;
+
+  founded(&use);
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_proc_open(&p, NULL, MP_PROC_DAEMON) == 0);
+  rc = mp_proc_fork(p);
+  if (rc == 0)
+    mp_exit(unmoved());
+  CHECK_EQ(recv_bytes(b, bytes, 4, in_ms(2000)), 2);
+  interrupt_soon();
+  while (!terms)
+    CHECK_EQ(mp_finish(), -EINTR);
+  CHECK_EQ(finish(), 0);
+  CHECK_EQ(code_of(p), -SIGKILL);
+  CHECK_EQ(recv_bytes(b, bytes, 4, MP_NOW), 4);
+  CHECK_EQ(recv_bytes(b, bytes, 4, MP_NOW), -MP_ETIMEOUT);
   mp_ref_close(&p);
   mp_ref_close(&a);
   mp_ref_close(&b);
