@@ -230,13 +230,54 @@ local SERVER = [[
 
 describe("a fork server", function()
   it("that was killed is started again, once [C3]", function()
-    assert.equal("5 5\ntrue\n", helper.output(SERVER .. [[
+    assert.equal("5 5 5\ntrue\n", helper.output(SERVER .. [[
+      local function start()
+        return ctx.Process(function() return 5 end):start():result()
+      end
       local first = server()
       host.kill(first, 9)
-      io.write(ctx.Process(function() return 5 end):start():result(), " ")
+      -- One child stood by, perhaps, and outlives its server.
+      io.write(start(), " ", start(), " ")
       local second = server()
-      print(ctx.Process(function() return 5 end):start():result())
+      print(start())
       print(second == server() and second ~= first)]]))
+  end)
+
+  it("whose child that stands by was killed has another [C3]", function()
+    assert.equal("5 0 true\n", helper.output(SERVER .. [[
+      local function children()
+        local f <close> = io.open(
+          ("/proc/self/task/%d/children"):format(host.getpid()))
+        local pids = {}
+        for pid in f:read("a"):gmatch("%d+") do pids[#pids + 1] = pid end
+        return pids
+      end
+      local function standby()
+        while not children()[2] do host.sleep(0.001) end
+        return tonumber(children()[2])
+      end
+      local function kill(pid)
+        host.kill(pid, 9)
+        repeat
+          local f <close> = io.open(("/proc/%d/stat"):format(pid))
+        until f:read("a"):match("%) (%a)") == "Z"
+        return pid
+      end
+      local first = server()
+      for i = 1, 5 do
+        local killed = kill(standby())
+        local p = ctx.Process(function() return 5 end):start()
+        assert(p:result() == 5 and p.exitcode == 0 and p.pid ~= killed)
+      end
+      local last = standby()
+      host.kill(first, 19) -- or it would have another stand by
+      kill(last)
+      kill(first)
+      local p = ctx.Process(function() return 5 end):start()
+      io.write(p:result(), " ", p.exitcode, " ")
+      -- Nothing but the server and who stands by: no zombies.
+      standby()
+      print(#children() == 2)]]))
   end)
 
   it("that is killed does not hurt the children it made [C3]", function()

@@ -68,6 +68,18 @@ describe("logger:", function()
     end)
   end
 
+  it("a child with an output writes what its own children say", function()
+    for method in helper.methods() do
+      local out = helper.output(([[
+        local ctx = mp.get_context %q
+        ctx.Process(function()
+          mp.get_logger():addOutput(function(_, _, message) print(message) end)
+          ctx.Process(function() mp.get_logger():warn "heard" end):start()
+        end):start()]]):format(method))
+      assert.equal("Process-1:1: heard\n", out, method)
+    end
+  end)
+
   it("a LuaLogging logger can be plugged in", function()
     local out = helper.output [[
       local plugged = { log = function(_, level, message)

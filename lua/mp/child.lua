@@ -96,12 +96,16 @@ function child.main(preload)
     life.close_and_exit(code)
   end
   require "mp" -- before: its children shall load nothing
+  local codec = require "mp.codec"
   require "mp.context"
   for _, name in ipairs(preload or {}) do pcall(require, name) end
-  collectgarbage()
-  life.serve() -- returns in each child
   life.own_exit(life.leave)
-  local code = life.work()
+  local surroundings = codec.encode {
+    path = package.path, cpath = package.cpath, arg = arg,
+  }
+  local work = codec.encode { target = function() end }
+  collectgarbage()
+  local code = life.serve(surroundings, work) -- returns in each child
   life.finish()
   life.leave(code)
 end

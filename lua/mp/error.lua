@@ -19,7 +19,9 @@ local FIRST, LAST = 10, 11
 local DEEP = 1000
 
 local xpcall = xpcall
-local callers = { [core.proc_fork] = true, [core.work] = true }
+local callers = {
+  [core.proc_fork] = true, [core.work] = true, [core.serve] = true,
+}
 
 --- A function of ours that calls what a user gave: tracebacks end above it.
 ---@param f function

@@ -16,6 +16,12 @@ local life = {
   begun = core.is_thread(),
 }
 
+--- What is to be done at the end, after the children's.
+function life.end_by(f)
+  life.at_end = f
+  core.end_in_lua()
+end
+
 --- Join the children and end the daemons; Ctrl-C ends the waiting.
 function life.finish()
   local ok, why = pcall(core.finish)

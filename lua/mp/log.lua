@@ -156,7 +156,7 @@ proc.log = {
   flush = function() logger:flush() end,
 }
 
-life.at_end = proc.log.flush
+life.end_by(proc.log.flush)
 
 --- A script's end: what the children still say while they are waited for.
 function log.at_close()

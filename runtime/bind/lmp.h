@@ -238,10 +238,14 @@ LMP_LOCAL extern const luaL_Reg lmp_barrier_functions[];
 
 /* Do it; the exit code. */
 LMP_LOCAL int lmp_work(lua_State *L);
+/* As if, with what core.encode made: surroundings at idx, work at idx + 1. */
+LMP_LOCAL void lmp_work_rehearse(lua_State *L, int idx);
 /* Push the owner of a message. */
 LMP_LOCAL struct mp_msg *lmp_view_push(lua_State *L);
 /* core.finish(): join the children, end the daemons (lmp_life.c) */
 LMP_LOCAL int lmp_life_finish(lua_State *L);
+/* Do so; 1 when there is nothing more to do before the caller leaves. */
+LMP_LOCAL int lmp_life_over(void);
 /* The metatables of our types, once a state. */
 LMP_LOCAL void lmp_open_types(lua_State *L);
 

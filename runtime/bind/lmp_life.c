@@ -15,13 +15,6 @@ static int lmp_life_join(lua_State *L) {
   return 1;
 }
 
-/* core.serve(): returns in each child that the server forks */
-static int lmp_life_serve(lua_State *L) {
-  int rc = mp_serve();
-
-  return rc < 0 ? lmp_raise(L, rc, "serve") : 0;
-}
-
 /* core.finish(): join the children, end the daemons */
 int lmp_life_finish(lua_State *L) {
   int rc;
@@ -31,6 +24,46 @@ int lmp_life_finish(lua_State *L) {
   while (rc == LMP_INTERRUPTED && lmp_resume(L));
   lmp_mutex_warn(L); /* afterwards: a child may have released one */
   return 0;
+}
+
+static _Thread_local int ends_in_lua;
+
+/* core.end_in_lua(): from now on the end takes more than core.finish */
+static int lmp_life_end_in_lua(lua_State *L) {
+  (void)L;
+  ends_in_lua = 1;
+  return 0;
+}
+
+/* Without a word of Lua, which would touch pages that are then copied. */
+int lmp_life_over(void) {
+  uint64_t at = 0;
+
+  return !ends_in_lua && mp_finish() == 0 && mp_mutex_left(&at) == MP_REF_EMPTY;
+}
+
+/* (surroundings, work) of core.serve are at 1 and 2. */
+static void rehearse(void *L) {
+  lmp_work_rehearse(L, 1);
+}
+
+/* core.serve(surroundings, work): what a plan has, encoded, and the work is
+ * nothing: for children that stand by to rehearse.  Returns in each child that
+ * the server forks, after its own work -> exit code */
+static int lmp_life_serve(lua_State *L) {
+  int code;
+  int rc;
+
+  luaL_checkstring(L, 1);
+  luaL_checkstring(L, 2);
+  rc = mp_serve(rehearse, L);
+  if (rc < 0)
+    return lmp_raise(L, rc, "serve");
+  code = lmp_work(L);
+  if (code == 0 && lmp_life_over())
+    mp_exit(0);
+  lua_pushinteger(L, code);
+  return 1;
 }
 
 /* core.exit(code): leave at once, by the one door */
@@ -156,8 +189,9 @@ static int lmp_life_is_fork(lua_State *L) {
 
 const luaL_Reg lmp_life_functions[] = {
     {"join_family", lmp_life_join},
-    {"serve", lmp_life_serve},
     {"finish", lmp_life_finish},
+    {"end_in_lua", lmp_life_end_in_lua},
+    {"serve", lmp_life_serve},
     {"exit", lmp_life_exit},
     {"claim", lmp_life_claim},
     {"finish_at_close", lmp_life_guard},

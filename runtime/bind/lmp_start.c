@@ -25,7 +25,7 @@ static void run_fork(lua_State *L) {
    * nothing puts the next one off by so much. */
   (void)lua_gc(L, LUA_GCSTEP, -FORK_ROOM);
   ok = lua_pcall(L, nargs, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
-  if (ok && lua_gettop(L) < FORK_CALL && mp_finish() == 0)
+  if (ok && lua_gettop(L) < FORK_CALL && lmp_life_over())
     mp_exit(0);
   if (lua_checkstack(L, 2)) {
     lua_copy(L, FORK_SETTLE, FORK_HANDLER);

@@ -169,6 +169,31 @@ static int perform(lua_State *L) {
   return lua_gettop(L) - work;
 }
 
+/* (surroundings, work) -> what the target returned */
+static int perform_rehearsal(lua_State *L) {
+  size_t len;
+  const char *s = lua_tolstring(L, 1, &len);
+
+  if (!lmp_unpack(L, s, len, NULL, 0, 0))
+    return 0;
+  take_setup(L);
+  s = lua_tolstring(L, 2, &len);
+  if (lmp_unpack(L, s, len, NULL, 0, 0) && is_plain(L, 3))
+    call_target(L, 3);
+  return 0;
+}
+
+void lmp_work_rehearse(lua_State *L, int idx) {
+  int base = lua_gettop(L);
+
+  lua_pushcfunction(L, on_error);
+  lua_pushcfunction(L, perform_rehearsal);
+  lua_pushvalue(L, idx);
+  lua_pushvalue(L, idx + 1);
+  (void)lua_pcall(L, 2, LUA_MULTRET, base + 1);
+  lua_settop(L, base);
+}
+
 int lmp_work(lua_State *L) {
   int base = lua_gettop(L);
   int code = 0;

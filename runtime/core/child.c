@@ -47,8 +47,7 @@ static int *table(void) {
   return kids;
 }
 
-void mp__child_note(struct mp__slot *s) {
-  int fd = mp__sys_pidfd_open((int)s->pid);
+void mp__child_keep(struct mp__slot *s, int fd) {
   int *t = table();
 
   if (fd < 0 || !t) {
@@ -57,6 +56,10 @@ void mp__child_note(struct mp__slot *s) {
   }
   t[mp__slot_index(s)] = fd;
   mp__add32_seq(&nkids, 1);
+}
+
+void mp__child_note(struct mp__slot *s) {
+  mp__child_keep(s, mp__sys_pidfd_open((int)s->pid));
 }
 
 static int noted(const struct mp__slot *s) {

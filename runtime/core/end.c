@@ -359,7 +359,7 @@ int mp_finish(void) {
 
   if (!mp_entered())
     return 0;
-  mp__server_close();
+  mp__server_dismiss();
   for (i = 0; child_at(i, &s); i++)
     if (s->flags & MP_PROC_DAEMON && !s->sent) /* once, however often we come */
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
@@ -378,6 +378,7 @@ int mp_finish(void) {
     if (rc < 0)
       break;
   }
+  mp__server_close();
   grace = 0;
   return rc;
 }

@@ -524,9 +524,11 @@ int mp_proc_thread(mp_ref p, int (*run)(void *arg), void *arg);
 /* Take the seat that a ticket ("fd,fd,fd,slot") names.  Returns 0 for a
  * spawned child, 1 for a fork server (call mp_serve next). */
 int mp_join(const char *ticket);
-/* The fork server's life: returns 0 in each child it forks; never returns
- * in the server itself. */
-int mp_serve(void);
+/* The fork server's life: returns 0 in each child, once there is work for it;
+ * never returns in the server itself.  Each child is forked ahead, and calls
+ * rehearse(ud) first, unless that is NULL: to touch what its start will touch.
+ * It must leave the family alone, for the child has no seat yet. */
+int mp_serve(void (*rehearse)(void *ud), void *ud);
 
 /* The end: wait for the children that are no daemons, end those that are.
  * Interruptible. */

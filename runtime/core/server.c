@@ -1,12 +1,23 @@
-/* server.c -- owns the fork server: a small template process that forks on
- * request, and the far side of a ticket.
+/* server.c -- owns the fork server: a small template process that keeps one
+ * child forked ahead, and the far side of a ticket.
  *
  * Each member that asks has a server of its own.  The server forks with
  * CLONE_PARENT, so what it forks are children of the asker: exit codes,
  * waiting and the tie of daemons are those of any child, and a server that is
- * killed takes nobody with it.  The conversation is one datagram there (the
- * seat) and one back (pid, or -errno); the pid is in the seat by then, written
- * by the kernel, so an answer that is lost is no loss.
+ * killed takes nobody with it.
+ *
+ * A child that stands by is nobody yet: it has no seat, and touches nothing of
+ * the family's.  The conversation: the server announces each by its pid, in a
+ * datagram that lies there until the asker starts a process; the asker writes
+ * the pid into the seat and sends the seat's place; who stands by reads that,
+ * and sits down if the seat has its pid.  So a request that outlives whom it
+ * was meant for is one for nobody.  The server never reads while somebody
+ * stands by: it waits at a socket whose other end only that child has.  A byte
+ * says that the child was taken, and the next is forked.  After the end without
+ * one it is dead: if it has no seat, as after a fork that failed (announced by
+ * -errno), the server waits for any datagram before it forks again.  The asker
+ * sends one when it comes across the dead or the failure; whoever gets one too
+ * many takes no notice.  The end of the asker's side is the end of both.
  */
 #include "mp.h"
 
@@ -22,6 +33,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOOK_NS 100000000   /* between two looks whether the server lives */
+#define GRACE_NS 1000000000 /* for one that stands by to end */
+
 struct request {
   uint64_t slot;
   uint64_t gen;
@@ -31,17 +45,63 @@ struct request {
 static _Thread_local struct {
   int sock; /* 0: none (numbers begin at 3) */
   uint32_t generation;
-  uint64_t ids; /* whose rights it has */
-  mp_ref proc;  /* held */
+  uint32_t taken; /* the last that stood by and was given a seat */
+  uint64_t ids;   /* whose rights it has */
+  mp_ref proc;    /* held */
 } server;
 
 static int serving_sock; /* in the server itself */
 
+static int have_one(void) {
+  return server.sock && server.generation == mp__here.generation;
+}
+
+/* A word of the server's, if there is one: its bytes, 0 at the end, -EAGAIN.
+ * That it left a request unread is told first, and just once. */
+static int64_t hear(int32_t *word) {
+  int64_t n = mp__sys_recv(server.sock, word, sizeof *word);
+
+  return n == -ECONNRESET ? mp__sys_recv(server.sock, word, sizeof *word) : n;
+}
+
+/* One that stood by and has read the end, or was killed.  Should it be stopped,
+ * the program's end waits for it. */
+static void reap(uint32_t pid) {
+  int64_t until = mp_now() + GRACE_NS;
+  int fd = mp__sys_pidfd_open((int)pid);
+  int status;
+
+  while (fd >= 0 && mp__sys_poll1(fd, POLLIN, until) == -EINTR)
+    ;
+  (void)mp__sys_wait((int)pid, 0, MP__WAIT_NOT, &status);
+  mp__sys_close(fd);
+}
+
+/* The server has ended, or is about to: nobody stands by any more. */
+static void part(void) {
+  uint32_t last = ((struct mp__slot *)mp__at(MP_REF_ID(server.proc)))->standby;
+  int32_t pid;
+
+  mp__sys_end_writing(server.sock);
+  while (hear(&pid) == sizeof pid)
+    if (pid > 0)
+      reap((uint32_t)pid);
+  /* It may have been killed before it could announce that one. */
+  if (last && last != server.taken)
+    reap(last);
+  mp__sys_close(server.sock);
+  server.sock = 0;
+  mp_ref_close(&server.proc);
+}
+
+void mp__server_dismiss(void) {
+  if (have_one())
+    mp__sys_end_writing(server.sock);
+}
+
 void mp__server_close(void) {
-  if (server.sock && server.generation == mp__here.generation) {
-    mp__sys_close(server.sock); /* the end of its input is its end */
-    mp_ref_close(&server.proc);
-  }
+  if (have_one())
+    part();
   server.sock = 0;
 }
 
@@ -73,6 +133,7 @@ static int launch(const char *const *argv) {
   mp__sys_close(pair[1]);
   server.sock = pair[0];
   server.generation = mp__here.generation;
+  server.taken = 0;
   server.ids = mp__sys_ids();
   return 0;
 
@@ -83,40 +144,93 @@ fail:
   return rc;
 }
 
-/* -EPIPE when the server is gone. */
-static int converse(const struct request *q) {
-  int32_t answer;
-  int64_t rc = mp__sys_send(server.sock, q, sizeof *q);
-
-  if (rc < 0)
-    return -EPIPE;
-  rc = mp__sys_read(server.sock, &answer, sizeof answer);
-  return rc == sizeof answer ? answer : -EPIPE;
-}
-
 static void bury_server(void) {
   struct mp__slot *s = mp__at(MP_REF_ID(server.proc));
 
-  mp__sys_close(server.sock);
-  server.sock = 0;
   (void)mp_proc_signal(server.proc, SIGKILL);
   (void)mp_proc_join(MP__SLOT_REF(s), MP_FOREVER);
-  mp_ref_close(&server.proc);
+  part();
 }
 
 /* Is there one?  A host's own fork has its parent's; and one that was started
  * with other rights would pass them on. */
 static int have_server(void) {
-  if (server.generation != mp__here.generation)
+  if (!have_one())
     server.sock = 0;
   if (server.sock && server.ids != mp__sys_ids())
     bury_server();
   return server.sock != 0;
 }
 
+/* What the server says next.  One that was killed says nothing, and who stands
+ * by keeps its end of the socket open. */
+static int next_word(int32_t *word) {
+  struct mp__slot *s = mp__at(MP_REF_ID(server.proc));
+  int64_t until = mp_now() + LOOK_NS;
+  int alive = 1;
+  int64_t n;
+
+  while ((n = hear(word)) == -EAGAIN && alive)
+    if (mp__sys_poll1(server.sock, POLLIN, until) == 0) {
+      alive = !mp__slot_verify(s);
+      until = mp_now() + LOOK_NS;
+    }
+  return n == sizeof *word ? 0 : -EPIPE;
+}
+
+static int is_over(int pidfd) {
+  return pidfd == -ESRCH ||
+         (pidfd >= 0 && mp__sys_poll1(pidfd, POLLIN, MP_NOW) > 0);
+}
+
+/* The pid of one that stands by, and a descriptor of it, if one is to be had;
+ * -EPIPE: the server is gone.  A failure and a death may be of long ago; where
+ * all that stand by die at once, so does the one that gets the seat. */
+static int take_one(int *pidfd) {
+  int bad = 0;
+  int32_t word;
+  int rc;
+
+  while ((rc = next_word(&word)) == 0) {
+    if (word > 0) {
+      *pidfd = mp__sys_pidfd_open(word);
+      if (bad > 1 || !is_over(*pidfd)) {
+        server.taken = (uint32_t)word;
+        return word;
+      }
+      mp__sys_close(*pidfd);
+      reap((uint32_t)word);
+    }
+    (void)mp__sys_send(server.sock, "", 1);
+    if (bad++ && word <= 0)
+      return word;
+  }
+  return rc;
+}
+
+/* Give the seat to one that stands by. */
+static int seat_one(struct mp__slot *s) {
+  struct request q = {mp__off(s), s->gen};
+  int pidfd = -1;
+  int pid = take_one(&pidfd);
+
+  if (pid < 0)
+    return pid;
+  mp__store64_rlx(&s->born, mp__sys_ticks());
+  mp__store32_rel(&s->pid, (uint32_t)pid);
+  MP_FAULT("start.seated");
+  if (mp__sys_send(server.sock, &q, sizeof q) < 0) { /* both have just died */
+    mp__store32_rel(&s->pid, 0);
+    mp__sys_close(pidfd);
+    reap((uint32_t)pid);
+    return -EPIPE;
+  }
+  mp__child_keep(s, pidfd);
+  return 0;
+}
+
 int mp_proc_serve(mp_ref p, const char *const *argv) {
   struct mp__slot *s = mp__at(MP_REF_ID(p));
-  struct request q;
   int tries;
   int rc;
 
@@ -125,23 +239,16 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
   rc = mp__start_prepare(s, MP_FORKSERVER);
   if (rc < 0)
     return rc;
-  q.slot = mp__off(s);
-  q.gen = s->gen;
   for (tries = 0; tries < 2; tries++) {
     rc = server.sock ? 0 : argv ? launch(argv) : -ENOENT;
-    if (rc < 0)
-      break;
-    rc = converse(&q);
-    if (mp__load32_acq(&s->pid) != 0) {
-      mp__child_note(s);
-      return 0; /* forked, whatever became of the answer */
-    }
+    if (rc == 0)
+      rc = seat_one(s);
+    if (rc == 0)
+      return 0;
     if (rc != -EPIPE)
       break;
     bury_server();
   }
-  if (rc >= 0)
-    rc = -EPIPE;
   mp__start_undo(s);
   /* A C library that cannot be forked behind its back: a fresh program
    * is what the caller wants, too. */
@@ -152,9 +259,52 @@ int mp_proc_serve(mp_ref p, const char *const *argv) {
 
 /* In the server */
 
-/* The seat that is to be sat on, and by nobody yet; NULL: what came is not from
- * mp_proc_serve. */
-static struct mp__slot *asked(const struct request *q) {
+/* Had it been given a seat?  If that is yet to be, the request will tell. */
+static int had_seat(uint32_t pid) {
+  struct mp__slot *s;
+  uint64_t i;
+
+  for (i = 1; i <= MP__HEAD->nslots; i++) {
+    s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+    if (mp__load32_acq(&s->pid) == pid && s->method == MP_FORKSERVER)
+      return 1;
+  }
+  return 0;
+}
+
+/* Fork one that stands by, announce it, and wait until it does so no more.  0
+ * in the child, which has the other end. */
+static int32_t keep_one(int *end) {
+  int pair[2];
+  int32_t rc = mp__sys_seqpacket(pair);
+  char any[sizeof(struct request)];
+  int taken = 0;
+
+  if (rc < 0)
+    pair[0] = pair[1] = -1;
+  else
+    rc = mp__sys_clone(CLONE_PARENT, &mp__me()->standby);
+  *end = pair[1];
+  mp__sys_close(rc == 0 ? pair[0] : pair[1]);
+  if (rc == 0)
+    return 0;
+  MP_FAULT("server.forked");
+  if (mp__sys_send(serving_sock, &rc, sizeof rc) < 0)
+    mp_exit(0);
+  if (rc > 0)
+    taken = mp__sys_read(pair[0], any, 1) > 0 || had_seat((uint32_t)rc);
+  mp__sys_close(pair[0]);
+  if (mp__sys_poll1(serving_sock, POLLRDHUP, MP_NOW) > 0 ||
+      (!taken && mp__sys_read(serving_sock, any, sizeof any) <= 0))
+    mp_exit(0);
+  return rc;
+}
+
+/* In one that stands by */
+
+/* The seat that is the caller's, and nobody sits on it yet; NULL: what came is
+ * not from mp_proc_serve, or was for another. */
+static struct mp__slot *mine(const struct request *q) {
   uint64_t at = q->slot - MP__SLOTS;
   struct mp__slot *s;
 
@@ -163,53 +313,75 @@ static struct mp__slot *asked(const struct request *q) {
     return NULL;
   s = mp__slot_at(q->slot);
   return s->gen == q->gen && s->method == MP_FORKSERVER &&
-                 s->state == MP_RUNNING && mp__load32_acq(&s->pid) == 0
+                 s->state == MP_RUNNING &&
+                 mp__load32_acq(&s->pid) == (uint32_t)mp__sys_getpid()
              ? s
              : NULL;
 }
 
-static int fork_one(const struct request *q, void **robust) {
-  struct mp__slot *s = asked(q);
-  int rc;
-
-  if (!s)
-    return -ESRCH;
-  *robust = mp__robust_head();
-  mp__sys_null_ready();
-  rc = mp__sys_clone(CLONE_PARENT, &s->pid);
-  if (rc == 0)
-    MP_FAULT("server.child");
-  return rc;
-}
-
-/* One request; 0 in a forked child, else > 0 or -errno, which is answered.  An
- * answer that cannot be sent would be waited for: the end of the server is one,
- * too. */
-static int32_t answer_one(struct request *q, void **robust) {
-  int64_t n = mp__sys_read(serving_sock, q, sizeof *q);
-  int32_t rc;
-
-  if (n != sizeof *q)
-    mp_exit(0); /* nobody is left to ask */
-  rc = fork_one(q, robust);
-  if (rc > 0)
-    ((struct mp__slot *)mp__at(q->slot))->born = mp__sys_ticks();
-  MP_FAULT("server.forked");
-  if (rc != 0 && mp__sys_send(serving_sock, &rc, sizeof rc) < 0)
-    mp_exit(0);
-  return rc;
-}
-
-int mp_serve(void) {
-  struct mp__slot *s;
+static struct mp__slot *stand_by(void) {
+  struct mp__slot *s = NULL;
   struct request q;
-  void *robust = NULL;
+  int64_t n;
 
+  do {
+    n = mp__sys_read(serving_sock, &q, sizeof q);
+    if (n <= 0)
+      mp__sys_exit(0); /* nobody is left to ask; we are nobody ourselves */
+    if (n == sizeof q)
+      s = mine(&q);
+  } while (!s);
+  return s;
+}
+
+#define HOLE_MAX 1024 /* bytes; a larger one has room for many things */
+#define HOLES_MAX 8192
+
+/* A page that a forked child is the first to write to is copied for it, and
+ * these copies are most of what its start costs.  What was freed here lies in
+ * holes all over the heap, and malloc hands these out first: so they are taken,
+ * for good, up to a block that lies beyond them, and what a child makes lies
+ * together.  Where malloc has another order this does no harm. */
+static void fill_holes(void) {
+  static void **filled; /* a list by their first words */
+  static int n;
+  void *beyond = malloc((size_t)HOLE_MAX * 64);
+  void **hole;
+  size_t size;
+
+  for (size = sizeof *hole; size <= HOLE_MAX; size += 2 * sizeof *hole)
+    for (; n < HOLES_MAX; n++) {
+      hole = malloc(size);
+      if (!hole || (uintptr_t)hole > (uintptr_t)beyond) {
+        free(hole);
+        break;
+      }
+      *hole = filled;
+      filled = hole;
+    }
+  free(beyond);
+}
+
+int mp_serve(void (*rehearse)(void *ud), void *ud) {
+  void *robust = mp__robust_head();
+  struct mp__slot *s;
+  int end = -1;
+
+  fill_holes();
+  mp__sys_null_ready();
   /* Ctrl-C is for the others: the server was started with it blocked
    * (MP_PROC_QUIET), and so are its children until they are what it is for. */
-  while (answer_one(&q, &robust) != 0)
+  while (keep_one(&end) != 0)
     ;
-  s = mp__at(q.slot);
+  MP_FAULT("server.standby");
+  mp__start_afresh(robust);
+  mp__sys_null_stdin();
+  if (rehearse)
+    rehearse(ud);
+  s = stand_by();
+  MP_FAULT("server.child");
+  (void)mp__sys_send(end, "", 1);
+  mp__sys_close(end);
   mp__sys_close(serving_sock);
   mp__start_child(s, robust);
   if (!(s->flags & MP_PROC_QUIET))

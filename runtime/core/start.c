@@ -114,11 +114,14 @@ int mp__start_tie(const struct mp__slot *s) {
   return getppid() == (int)p->pid ? 0 : -ESRCH;
 }
 
-void mp__start_child(struct mp__slot *s, void *robust_head) {
+void mp__start_afresh(void *robust_head) {
   mp__robust_after_fork(robust_head);
-  mp__set_me(s, 0);
   mp__server_forget();
   mp__child_forget_all();
+}
+
+void mp__start_child(struct mp__slot *s, void *robust_head) {
+  mp__set_me(s, 0);
   MP_FAULT("start.child");
   if (mp__start_tie(s) < 0)
     mp__sys_exit(1);
@@ -126,7 +129,6 @@ void mp__start_child(struct mp__slot *s, void *robust_head) {
   if (mp__born(s, robust_head) < 0)
     mp__sys_exit(1);
   MP_FAULT("start.born");
-  mp__sys_null_stdin();
 }
 
 void mp__hush(struct mp__hush *h, const struct mp__slot *s) {
@@ -183,7 +185,9 @@ int mp_proc_fork(mp_ref p) {
       mp__child_note(s);
     return 1;
   }
+  mp__start_afresh(robust);
   mp__start_child(s, robust);
+  mp__sys_null_stdin();
   return 0;
 }
 

@@ -125,6 +125,10 @@ int mp__sys_seqpacket(int fd[2]) {
   return high_pair(fd);
 }
 
+void mp__sys_end_writing(int sock) {
+  (void)shutdown(sock, SHUT_WR);
+}
+
 int mp__sys_eventfd(unsigned initial) {
   return mp__sys_high(eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK));
 }

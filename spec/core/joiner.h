@@ -87,7 +87,7 @@ __attribute__((constructor)) static void joiner(void) {
     return;
   rc = mp_join(how + sizeof "join");
   if (rc == 1)
-    rc = mp_serve();
+    rc = mp_serve(NULL, NULL);
   if (rc < 0)
     _exit(96);
   mp_exit(do_plan());

@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static sigjmp_buf end_of_input;
 static unsigned slept;
+static int cloned = 1 << 30; /* 0: the caller becomes the child */
 
 #define TAKES(type, name, ...) type __wrap_##name(__VA_ARGS__)
 #define ENDS(name, ...)                                                        \
@@ -86,7 +87,7 @@ TAKES(int, mp__shm_unlink, const char *name, uint64_t dev, uint64_t ino,
 TAKES(int, mp__sys_clone, uint64_t flags, uint32_t *pid);
 TAKES(int, mp__sys_clone, uint64_t flags, uint32_t *pid) {
   *pid = 1 << 30;
-  return 1 << 30;
+  return cloned;
 }
 
 ENDS(mp__sys_damaged, const char *what)

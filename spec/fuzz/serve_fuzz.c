@@ -1,8 +1,8 @@
-/* serve_fuzz.c -- any requests at all to a fork server, of a family whose
- * memory may be damaged meanwhile.
+/* serve_fuzz.c -- any requests at all to a child that stands by, of a family
+ * whose memory may be damaged meanwhile.
  *
- * It forks for a seat that waits for it, answers everything else, and ends when
- * the asker does.
+ * It sits down on the seat that was given to it, lets everything else pass, and
+ * ends when the asker does.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,8 +10,8 @@
 #include "damage.h"
 #include "launch.h"
 
-static mp_ref waiting[2]; /* these may be forked for */
-static mp_ref other;      /* and this not */
+static mp_ref waiting[2]; /* the first was given to it, the second to nobody */
+static mp_ref other;      /* and this was not even started */
 static mp_ref server;
 static struct mp__here ours;
 static struct mp__slot *me;
@@ -33,6 +33,8 @@ static void make_family(void) {
       mp_proc_open(&server, "server", 0) < 0 ||
       mp__start_prepare(seat_of(server), MP_SPAWN) < 0)
     abort();
+  seat_of(waiting[0])->pid = (uint32_t)mp__sys_getpid();
+  cloned = 0;
   keep_memory();
   ours = mp__here;
   me = mp__me();
@@ -67,34 +69,25 @@ static void ask(struct input *in) {
 }
 
 /* A member of its own in the same memory, as exec would make it. */
-static void serve(void) {
+static int serve(void) {
   char ticket[120];
 
   (void)snprintf(ticket, sizeof ticket, "%d,%d,%d,%d,%u,%llu", ours.memfd,
                  ours.vault[0], ours.vault[1], sock[1],
                  mp__slot_index(seat_of(server)),
                  (unsigned long long)seat_of(server)->gen);
-  if (mp_join(ticket) == 1)
-    (void)mp_serve();
+  return mp_join(ticket) == 1 && mp_serve(NULL, NULL) == 0;
 }
 
-static void look(int damaged) {
-  int i;
-
-  if (damaged)
-    return;
-  for (i = 1; i < SEATS; i++) {
-    struct mp__slot *s =
-        (void *)(ours.base + MP__SLOTS + (size_t)i * MP__SLOT_SIZE);
-
-    if (s->pid == 1 << 30 && s != seat_of(waiting[0]) &&
-        s != seat_of(waiting[1]))
-      abort(); /* forked for one that did not wait for it */
-  }
+static void look(int sits, int damaged) {
+  if (!damaged && sits &&
+      mp__at(MP_REF_ID(mp_proc_self())) != (void *)seat_of(waiting[0]))
+    abort(); /* on a seat that was not given to it */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   struct input in = {data, data + len};
+  volatile int sits = 0;
   int damaged = 0;
 
   if (!piece[0].copy)
@@ -111,14 +104,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     }
   (void)shutdown(sock[0], SHUT_WR);
   if (setjmp(end_of_input) == 0)
-    serve();
+    sits = serve();
+  look(sits, damaged);
   if (mp__here.base != ours.base)
     (void)munmap(mp__here.base, mp__here.window);
   if (mp__here.alive != ours.alive)
     (void)munmap(mp__here.alive, 4096);
   mp__here = ours;
   mp__set_me(me, 0);
-  look(damaged);
   (void)close(sock[0]);
   (void)close(sock[1]);
   return 0;
