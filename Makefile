@@ -78,9 +78,9 @@ LINK = $(CC) $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(LDFLAGS) -pthread
 , := ,
 LINK_LUA = $(LUA_LIB) \
   $(if $(filter %.so,$(LUA_LIB)),-Wl$(,)-rpath$(,)$(LUA_LIBDIR)) -lm -ldl
-# The whole of Lua, each symbol to be seen: C modules look for them here.
-HOST_LUA = -Wl,-E -Wl,--whole-archive $(LUA_LIB) -Wl,--no-whole-archive \
-  $(LINK_LUA)
+# The whole of Lua, each symbol to be seen: C modules look for them here.  It
+# comes first, to lie beside what MP__NEAR marks: see runtime/core/bare.h.
+HOST_LUA = -Wl,-E -Wl,--whole-archive $(LUA_LIB) -Wl,--no-whole-archive
 
 core_src := $(wildcard runtime/core/*.c)
 bind_src := $(wildcard runtime/bind/*.c)
@@ -180,8 +180,8 @@ $(library): $(core_obj) $(bind_obj) $(embed_obj)
 
 $(luamp): $(cmd_obj) $(library)
 	@mkdir -p $(@D)
-	$(LINK) -Wl,-z,now,-z,noseparate-code -o $@ $(cmd_obj) $(library) \
-	  $(HOST_LUA)
+	$(LINK) -Wl,-z,now,-z,noseparate-code -o $@ $(HOST_LUA) $(cmd_obj) \
+	  $(library) $(LINK_LUA)
 
 $(fault_tests): $(OUT)/fault/%: spec/fault/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)

@@ -12,6 +12,9 @@
 #include "mp.h"
 
 #define LMP_LOCAL __attribute__((visibility("hidden")))
+/* Of a function that a forked child runs beside its work: they lie together, and
+ * are few pages. */
+#define LMP_NEAR __attribute__((hot))
 
 /* lmp_pack.c -- value to bytes.
  *

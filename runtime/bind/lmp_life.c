@@ -36,7 +36,7 @@ static int lmp_life_end_in_lua(lua_State *L) {
 }
 
 /* Without a word of Lua, which would touch pages that are then copied. */
-int lmp_life_over(void) {
+LMP_NEAR int lmp_life_over(void) {
   uint64_t at = 0;
 
   return !ends_in_lua && mp_finish() == 0 && mp_mutex_left(&at) == MP_REF_EMPTY;

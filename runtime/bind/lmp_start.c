@@ -17,7 +17,7 @@ enum { FORK_PROC = 1, FORK_HANDLER, FORK_SETTLE, FORK_CALL };
  * must not unwind into the caller's copy.  Until the function is called, and
  * after one that leaves nothing to do, no Lua code runs: what it would touch
  * is copied for it, a page fault each. */
-static void run_fork(lua_State *L) {
+LMP_NEAR static void run_fork(lua_State *L) {
   int nargs = lua_gettop(L) - FORK_CALL;
   int ok;
 
@@ -40,7 +40,7 @@ static void run_fork(lua_State *L) {
 /* core.proc_fork(p, handler, settle, f, ...): f(...) in the child, then
  * settle(ok, ...) when there are results, an error, or children; neither
  * returns from here.  In the parent nothing, or why it failed. */
-static int lmp_proc_fork(lua_State *L) {
+LMP_NEAR static int lmp_proc_fork(lua_State *L) {
   struct lmp_box *b = check(L);
   int i;
   int rc;

@@ -1,9 +1,9 @@
-/* bare.h -- system calls without the C library.
+/* bare.h -- what spares a forked child its page faults.
  *
- * In a forked child each page of code or data that nobody has touched there
- * is a page fault, and those are what starting a process costs.  On other
- * machines than these two it is the C library's function; either way the
- * result is >= 0 or -errno.
+ * Each page of code or data that nobody has touched there is one, and those are
+ * what starting a process costs.  So its functions lie side by side (MP__NEAR),
+ * and make system calls without the C library.  On other machines than these
+ * two it is the C library's function; either way the result is >= 0 or -errno.
  */
 #ifndef MP_BARE_H
 #define MP_BARE_H
@@ -11,6 +11,10 @@
 #include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Of a function that a child runs beside its work: into a part of the program
+ * that the linker keeps together. */
+#define MP__NEAR __attribute__((hot))
 
 static inline long mp__bare(long nr, long a, long b, long c, long d) {
 #if defined(__x86_64__) && defined(__LP64__)

@@ -7,6 +7,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "family.h"
 #include "sys.h"
 
@@ -50,7 +51,7 @@ static int get_now(uint64_t name) {
   return rc;
 }
 
-void mp__bell_ring(struct mp__bell *b) {
+MP__NEAR void mp__bell_ring(struct mp__bell *b) {
   ring(b, get_now);
 }
 

@@ -11,6 +11,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "launch.h"
 #include "sys.h"
 
@@ -80,7 +81,7 @@ static void forget(const struct mp__slot *s) {
 }
 
 /* In a forked child: what we hold are the parent's. */
-void mp__child_forget_all(void) {
+MP__NEAR void mp__child_forget_all(void) {
   unsigned i;
 
   for (i = 0; nkids > 0 && i <= MP__HEAD->max_slots; i++)

@@ -9,6 +9,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "futex.h"
 #include "launch.h"
 #include "sys.h"
@@ -34,7 +35,7 @@ int mp__exit_code(uint32_t word) {
   return (int)(word & 0xffff) - 256;
 }
 
-static void set_exit(struct mp__slot *s, uint32_t word) {
+MP__NEAR static void set_exit(struct mp__slot *s, uint32_t word) {
   uint32_t seen = 0;
 
   /* What the kernel said stands; a claim gives way to it. */
@@ -327,7 +328,7 @@ int mp_proc_fd(mp_ref p) {
 
 /* The end of the caller */
 
-static int child_at(unsigned i, struct mp__slot **out) {
+MP__NEAR static int child_at(unsigned i, struct mp__slot **out) {
   struct mp__txn t;
   uint64_t at;
 
@@ -351,7 +352,7 @@ int mp_finish_claim(void) {
 
 #define GRACE_NS 1000000000 /* for a daemon to obey SIGTERM */
 
-int mp_finish(void) {
+MP__NEAR int mp_finish(void) {
   static _Thread_local int64_t grace; /* 0: none has begun; across -EINTR */
   struct mp__slot *s;
   unsigned i;
@@ -383,7 +384,7 @@ int mp_finish(void) {
   return rc;
 }
 
-void mp_claim(int code) {
+MP__NEAR void mp_claim(int code) {
   if (!mp_entered())
     return;
   set_exit(mp__me(), exit_word(code & 0xff, MP__EXIT_CLAIMED));

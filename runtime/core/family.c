@@ -7,6 +7,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "family.h"
 #include "futex.h"
 #include "sys.h"
@@ -25,7 +26,7 @@ struct mp__slot *mp__slot_at(uint64_t off) {
   return mp__at(off);
 }
 
-void mp__set_me(struct mp__slot *s, int thread) {
+MP__NEAR void mp__set_me(struct mp__slot *s, int thread) {
   mp__owner_word = 0;
   if (thread) {
     mp__thread_me = s;
@@ -37,7 +38,7 @@ void mp__set_me(struct mp__slot *s, int thread) {
   }
 }
 
-int mp_entered(void) {
+MP__NEAR int mp_entered(void) {
   const uint32_t *alive = mp__load_ptr_acq(&mp__here.alive);
 
   return alive && mp__load32_acq(alive);
@@ -82,7 +83,7 @@ static int complete_seat(struct mp__slot *s, uint64_t flags) {
   return 0;
 }
 
-int mp__born(struct mp__slot *s, uint64_t *head) {
+MP__NEAR int mp__born(struct mp__slot *s, uint64_t *head) {
   uint64_t flags = s->flags;
   int rc;
 

@@ -13,6 +13,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "family.h"
 #include "fault.h"
 #include "futex.h"
@@ -189,7 +190,7 @@ static int was_named(uint64_t lock, uint64_t at) {
   return 0;
 }
 
-mp_ref mp_mutex_left(uint64_t *at) {
+MP__NEAR mp_ref mp_mutex_left(uint64_t *at) {
   struct mp__txn t;
   uint64_t lock = 0;
   uint64_t name;

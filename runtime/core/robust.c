@@ -15,6 +15,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "family.h"
 #include "sys.h"
 
@@ -91,16 +92,17 @@ void *mp__robust_head(void) {
   return head && head[1] == (uint64_t)NODE_OFFSET ? head : NULL;
 }
 
-void mp__robust_after_fork(void *head) {
+MP__NEAR void mp__robust_after_fork(void *head) {
   uint64_t *h = head;
 
   if (!h)
     return;
   if (BEFORE)
     h[-1] = address(h);
-  h[0] = address(h);
-  h[1] = (uint64_t)NODE_OFFSET; /* musl's own fork forgets it */
-  h[2] = 0;
+  /* One by one: two at once would come from a page of constants. */
+  mp__store64_rlx(&h[0], address(h));
+  mp__store64_rlx(&h[1], (uint64_t)NODE_OFFSET); /* musl's fork forgets it */
+  mp__store64_rlx(&h[2], 0);
   mp__sys_set_robust_list(h);
 }
 
@@ -115,7 +117,7 @@ static int begin_life(struct mp__slot *s) {
   return 0;
 }
 
-int mp__life_link(struct mp__slot *s, uint64_t *head) {
+MP__NEAR int mp__life_link(struct mp__slot *s, uint64_t *head) {
   struct mp__life *life = &s->life;
 
   if (!head)

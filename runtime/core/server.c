@@ -21,6 +21,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "fault.h"
 #include "launch.h"
 #include "sys.h"
@@ -94,18 +95,18 @@ static void part(void) {
   mp_ref_close(&server.proc);
 }
 
-void mp__server_dismiss(void) {
+MP__NEAR void mp__server_dismiss(void) {
   if (have_one())
     mp__sys_end_writing(server.sock);
 }
 
-void mp__server_close(void) {
+MP__NEAR void mp__server_close(void) {
   if (have_one())
     part();
   server.sock = 0;
 }
 
-void mp__server_forget(void) {
+MP__NEAR void mp__server_forget(void) {
   mp__sys_close(server.sock ? server.sock : -1);
   server.sock = 0;
   server.proc = MP_REF_EMPTY;

@@ -8,6 +8,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "fault.h"
 #include "launch.h"
 #include "sys.h"
@@ -101,7 +102,7 @@ void mp__start_undo(struct mp__slot *s) {
 /* A daemon dies with its starter.  The kernel watches the thread that started
  * it, so a starter whose life is a thread that may end first is watched by
  * the daemon itself, whenever it waits (family.c). */
-int mp__start_tie(const struct mp__slot *s) {
+MP__NEAR int mp__start_tie(const struct mp__slot *s) {
   const struct mp__slot *p;
 
   if (!(s->flags & MP_PROC_DAEMON))
@@ -114,13 +115,13 @@ int mp__start_tie(const struct mp__slot *s) {
   return getppid() == (int)p->pid ? 0 : -ESRCH;
 }
 
-void mp__start_afresh(void *robust_head) {
+MP__NEAR void mp__start_afresh(void *robust_head) {
   mp__robust_after_fork(robust_head);
   mp__server_forget();
   mp__child_forget_all();
 }
 
-void mp__start_child(struct mp__slot *s, void *robust_head) {
+MP__NEAR void mp__start_child(struct mp__slot *s, void *robust_head) {
   mp__set_me(s, 0);
   MP_FAULT("start.child");
   if (mp__start_tie(s) < 0)
@@ -147,11 +148,11 @@ void mp__unhush(struct mp__hush *h) {
     (void)pthread_sigmask(SIG_SETMASK, &h->before, NULL);
 }
 
-int mp_single_threaded(void) {
+MP__NEAR int mp_single_threaded(void) {
   return mp__sys_threads() == 1;
 }
 
-int mp_proc_fork(mp_ref p) {
+MP__NEAR int mp_proc_fork(mp_ref p) {
   struct mp__slot *s = mp__at(MP_REF_ID(p));
   void *robust = mp__robust_head();
   int quiet = 1; /* no exit signal: nobody else can wait for it */
@@ -201,7 +202,7 @@ int mp_is_fork(void) {
          (me->method == MP_FORK || me->method == MP_FORKSERVER);
 }
 
-void mp_exit(int code) {
+MP__NEAR void mp_exit(int code) {
   struct mp__slot *me = mp__me();
 
   mp_claim(code);

@@ -70,7 +70,7 @@ static struct timespec *left_of(struct timespec *ts, int64_t deadline) {
 
 /* Descriptors */
 
-void mp__sys_close(int fd) {
+MP__NEAR void mp__sys_close(int fd) {
   int keep;
 
   if (fd < 0)
@@ -248,12 +248,12 @@ static int read_ahead(void) {
 }
 #endif
 
-void mp__sys_flush(void) {
+MP__NEAR void mp__sys_flush(void) {
   if (unflushed())
     (void)fflush(NULL);
 }
 
-void mp__sys_exit(int code) {
+MP__NEAR void mp__sys_exit(int code) {
   for (;;)
     (void)mp__bare(SYS_exit_group, code, 0, 0, 0);
 }
@@ -300,7 +300,7 @@ void mp__sys_null_drop(void) {
   mp__store32_rlx(&null_fd, (uint32_t)-1);
 }
 
-void mp__sys_null_stdin(void) {
+MP__NEAR void mp__sys_null_stdin(void) {
   int fd = (int)mp__load32_rlx(&null_fd);
 
   if (fd < 0 || mp__bare(SYS_dup3, fd, 0, 0, 0) < 0) {
@@ -401,7 +401,7 @@ uint64_t *mp__sys_robust_list(void) {
   return head;
 }
 
-void mp__sys_set_robust_list(void *head) {
+MP__NEAR void mp__sys_set_robust_list(void *head) {
   (void)mp__bare(SYS_set_robust_list, (long)(uintptr_t)head, 24, 0, 0);
 }
 

@@ -201,7 +201,7 @@ static int *thread_id(int *cleared) {
   return *before_errno == id ? before_errno : NULL;
 }
 
-int mp__sys_clone(uint64_t flags, uint32_t *pid) {
+MP__NEAR int mp__sys_clone(uint64_t flags, uint32_t *pid) {
   struct clone_args a;
   int *cleared = NULL;
   int *tid;
