@@ -43,14 +43,14 @@ LMP_NEAR int lmp_life_over(void) {
 }
 
 /* (surroundings, work) of core.serve are at 1 and 2. */
-static void rehearse(void *L) {
+LMP_NEAR static void rehearse(void *L) {
   lmp_work_rehearse(L, 1);
 }
 
 /* core.serve(surroundings, work): what a plan has, encoded, and the work is
  * nothing: for children that stand by to rehearse.  Returns in each child that
  * the server forks, after its own work -> exit code */
-static int lmp_life_serve(lua_State *L) {
+LMP_NEAR static int lmp_life_serve(lua_State *L) {
   int code;
   int rc;
 

@@ -52,7 +52,7 @@ static int view_gc(lua_State *L) {
   return 0;
 }
 
-struct mp_msg *lmp_view_push(lua_State *L) {
+LMP_NEAR struct mp_msg *lmp_view_push(lua_State *L) {
   struct mp_msg *m = lua_newuserdatauv(L, sizeof *m, 0);
 
   *m = MP_MSG_EMPTY;
@@ -64,7 +64,7 @@ struct mp_msg *lmp_view_push(lua_State *L) {
 }
 
 /* Set a field of the table on top to what it is at idx, if it is there. */
-static void take_field(lua_State *L, int idx, const char *name) {
+LMP_NEAR static void take_field(lua_State *L, int idx, const char *name) {
   if (lua_getfield(L, idx, name) == LUA_TSTRING)
     lua_setfield(L, -2, name);
   else
@@ -73,7 +73,7 @@ static void take_field(lua_State *L, int idx, const char *name) {
 
 /* The surroundings that the starter had are on top: what is in the table has
  * to be set. */
-static void take_setup(lua_State *L) {
+LMP_NEAR static void take_setup(lua_State *L) {
   int setup = lua_gettop(L);
 
   if (!lua_istable(L, setup))
@@ -90,7 +90,7 @@ static void take_setup(lua_State *L) {
 }
 
 /* Decode the plan: the work is left on top. */
-static void take_plan(lua_State *L) {
+LMP_NEAR static void take_plan(lua_State *L) {
   struct mp_msg *m = lmp_view_push(L);
   uint32_t head = 0;
   int rc = mp_proc_plan(mp_proc_self(), m);
@@ -114,7 +114,7 @@ static void take_plan(lua_State *L) {
 }
 
 /* target(args) of the table at idx; all that they return is on top. */
-static void call_target(lua_State *L, int idx) {
+LMP_NEAR static void call_target(lua_State *L, int idx) {
   lua_Integer n = 0;
   lua_Integer i;
 
@@ -140,7 +140,7 @@ static void call_target(lua_State *L, int idx) {
 }
 
 /* Nothing but a function to be called? */
-static int is_plain(lua_State *L, int work) {
+LMP_NEAR static int is_plain(lua_State *L, int work) {
   int plain;
 
   lua_getfield(L, work, "class");
@@ -152,7 +152,7 @@ static int is_plain(lua_State *L, int work) {
 }
 
 /* () -> what the target returned */
-static int perform(lua_State *L) {
+LMP_NEAR static int perform(lua_State *L) {
   int work;
 
   setting_up = 1;
@@ -169,11 +169,25 @@ static int perform(lua_State *L) {
   return lua_gettop(L) - work;
 }
 
+#define NAMES 40 /* enough for all pages of a small table */
+
+/* Strings of the work's own are yet to find their places in the table of all
+ * strings: so that it is copied now. */
+static void touch_strings(lua_State *L) {
+  int i;
+
+  for (i = 0; i < NAMES; i++) {
+    lua_pushfstring(L, "%d", i);
+    lua_pop(L, 1);
+  }
+}
+
 /* (surroundings, work) -> what the target returned */
-static int perform_rehearsal(lua_State *L) {
+LMP_NEAR static int perform_rehearsal(lua_State *L) {
   size_t len;
   const char *s = lua_tolstring(L, 1, &len);
 
+  touch_strings(L);
   if (!lmp_unpack(L, s, len, NULL, 0, 0))
     return 0;
   take_setup(L);
@@ -183,7 +197,7 @@ static int perform_rehearsal(lua_State *L) {
   return 0;
 }
 
-void lmp_work_rehearse(lua_State *L, int idx) {
+LMP_NEAR void lmp_work_rehearse(lua_State *L, int idx) {
   int base = lua_gettop(L);
 
   lua_pushcfunction(L, on_error);
@@ -194,7 +208,7 @@ void lmp_work_rehearse(lua_State *L, int idx) {
   lua_settop(L, base);
 }
 
-int lmp_work(lua_State *L) {
+LMP_NEAR int lmp_work(lua_State *L) {
   int base = lua_gettop(L);
   int code = 0;
   int ok;

@@ -39,9 +39,12 @@ static inline long mp__bare(long nr, long a, long b, long c, long d) {
                    : "memory");
   return x0;
 #else
+  int keep = errno;
   long rc = syscall(nr, a, b, c, d);
 
-  return rc < 0 ? -errno : rc;
+  rc = rc < 0 ? -errno : rc;
+  errno = keep;
+  return rc;
 #endif
 }
 

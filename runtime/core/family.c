@@ -22,7 +22,7 @@ _Thread_local uint64_t mp__owner_word;
 
 /* Who am I */
 
-struct mp__slot *mp__slot_at(uint64_t off) {
+MP__NEAR struct mp__slot *mp__slot_at(uint64_t off) {
   return mp__at(off);
 }
 

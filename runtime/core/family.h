@@ -59,8 +59,8 @@ struct mp__slot {
   uint32_t tid;         /* of the thread its life hangs on; itself */
   uint32_t stop_signal; /* thread: what makes it look at `stop`; the parent */
   uint32_t sent;        /* the last signal of ours that ends it; anyone */
-  uint32_t standby;     /* fork server: the last child that it forked ahead;
-                           written by the kernel in clone */
+  uint32_t standby;     /* fork server: the child that stands by; the kernel in
+                           clone, 0 by the child once it has a seat */
   uint64_t waiting;     /* offset of the count we are in, or 0; itself */
   /* the family tree; big */
   uint64_t parent;      /* seat of the starter, 0: orphan or first */

@@ -2,6 +2,7 @@
 #include "mp.h"
 
 #include "arena.h"
+#include "bare.h"
 #include "launch.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@ int mp_getcwd(char *to, size_t cap) {
 }
 
 int mp_chdir(const char *path) {
-  return chdir(path) < 0 ? -errno : 0;
+  return (int)mp__bare(SYS_chdir, (long)(uintptr_t)path, 0, 0, 0);
 }
 
 /* The file itself, also when it was replaced or deleted since: execve of the
@@ -41,12 +42,11 @@ int mp_authkey(unsigned char key[32]) {
   return rc;
 }
 
-void mp__heed_interrupt(void) {
-  sigset_t set;
+MP__NEAR void mp__heed_interrupt(void) {
+  uint64_t set = (uint64_t)1 << (SIGINT - 1); /* as the kernel has it */
 
-  (void)sigemptyset(&set);
-  (void)sigaddset(&set, SIGINT);
-  (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  (void)mp__bare(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)(uintptr_t)&set, 0,
+                 sizeof set);
 }
 
 /* For a worker: Ctrl-C reaches the whole group, and its owner sees to it. */

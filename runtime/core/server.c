@@ -12,12 +12,16 @@
  * the pid into the seat and sends the seat's place; who stands by reads that,
  * and sits down if the seat has its pid.  So a request that outlives whom it
  * was meant for is one for nobody.  The server never reads while somebody
- * stands by: it waits at a socket whose other end only that child has.  A byte
- * says that the child was taken, and the next is forked.  After the end without
- * one it is dead: if it has no seat, as after a fork that failed (announced by
- * -errno), the server waits for any datagram before it forks again.  The asker
- * sends one when it comes across the dead or the failure; whoever gets one too
- * many takes no notice.  The end of the asker's side is the end of both.
+ * stands by: it waits at a pipe whose other end only that child has.  The
+ * pipe's end says that it stands by no more, and the next is forked: at once if
+ * it was taken (it has cleared `standby` in the server's seat) or was given a
+ * seat and died.  If it died without one, as after a fork that failed (announced
+ * by -errno), the server waits for any datagram first: the asker sends one when
+ * it comes across the dead or the failure; whoever gets one too many takes no
+ * notice.  The end of the asker's side is the end of both.
+ *
+ * A pipe's end, and not a byte: who writes is taken for one about to sleep, and
+ * the reader is run in its stead, where the child is to go on.
  */
 #include "mp.h"
 
@@ -275,9 +279,9 @@ static int had_seat(uint32_t pid) {
 
 /* Fork one that stands by, announce it, and wait until it does so no more.  0
  * in the child, which has the other end. */
-static int32_t keep_one(int *end) {
+MP__NEAR static int32_t keep_one(int *end) {
   int pair[2];
-  int32_t rc = mp__sys_seqpacket(pair);
+  int32_t rc = mp__sys_pipe(pair);
   char any[sizeof(struct request)];
   int taken = 0;
 
@@ -292,8 +296,10 @@ static int32_t keep_one(int *end) {
   MP_FAULT("server.forked");
   if (mp__sys_send(serving_sock, &rc, sizeof rc) < 0)
     mp_exit(0);
-  if (rc > 0)
-    taken = mp__sys_read(pair[0], any, 1) > 0 || had_seat((uint32_t)rc);
+  if (rc > 0) {
+    (void)mp__sys_read(pair[0], any, 1);
+    taken = mp__load32_acq(&mp__me()->standby) == 0 || had_seat((uint32_t)rc);
+  }
   mp__sys_close(pair[0]);
   if (mp__sys_poll1(serving_sock, POLLRDHUP, MP_NOW) > 0 ||
       (!taken && mp__sys_read(serving_sock, any, sizeof any) <= 0))
@@ -303,9 +309,17 @@ static int32_t keep_one(int *end) {
 
 /* In one that stands by */
 
+/* What sitting down will touch: written with what it holds already, or read. */
+static void touch(void) {
+  mp__store32_rel(mp__here.alive, 0);
+  *(struct mp__slot *volatile *)&mp__process_me = mp__process_me;
+  (void)mp__load64_acq(&MP__HEAD->nslots);
+  (void)mp__load64_acq(&mp__process_me->flags);
+}
+
 /* The seat that is the caller's, and nobody sits on it yet; NULL: what came is
  * not from mp_proc_serve, or was for another. */
-static struct mp__slot *mine(const struct request *q) {
+MP__NEAR static struct mp__slot *mine(const struct request *q) {
   uint64_t at = q->slot - MP__SLOTS;
   struct mp__slot *s;
 
@@ -320,7 +334,7 @@ static struct mp__slot *mine(const struct request *q) {
              : NULL;
 }
 
-static struct mp__slot *stand_by(void) {
+MP__NEAR static struct mp__slot *stand_by(void) {
   struct mp__slot *s = NULL;
   struct request q;
   int64_t n;
@@ -363,7 +377,7 @@ static void fill_holes(void) {
   free(beyond);
 }
 
-int mp_serve(void (*rehearse)(void *ud), void *ud) {
+MP__NEAR int mp_serve(void (*rehearse)(void *ud), void *ud) {
   void *robust = mp__robust_head();
   struct mp__slot *s;
   int end = -1;
@@ -377,11 +391,12 @@ int mp_serve(void (*rehearse)(void *ud), void *ud) {
   MP_FAULT("server.standby");
   mp__start_afresh(robust);
   mp__sys_null_stdin();
+  touch();
   if (rehearse)
     rehearse(ud);
   s = stand_by();
   MP_FAULT("server.child");
-  (void)mp__sys_send(end, "", 1);
+  mp__store32_rel(&mp__me()->standby, 0);
   mp__sys_close(end);
   mp__sys_close(serving_sock);
   mp__start_child(s, robust);

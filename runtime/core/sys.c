@@ -71,14 +71,8 @@ static struct timespec *left_of(struct timespec *ts, int64_t deadline) {
 /* Descriptors */
 
 MP__NEAR void mp__sys_close(int fd) {
-  int keep;
-
-  if (fd < 0)
-    return;
-  keep = errno;
-  (void)close(fd);
-  if (errno != keep)
-    errno = keep;
+  if (fd >= 0)
+    (void)mp__bare(SYS_close, fd, 0, 0, 0);
 }
 
 /* A host may run with 0, 1 or 2 closed; what lands there would be written to
@@ -121,6 +115,12 @@ int mp__sys_socketpair(int fd[2]) {
 
 int mp__sys_seqpacket(int fd[2]) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0)
+    return -errno;
+  return high_pair(fd);
+}
+
+int mp__sys_pipe(int fd[2]) {
+  if (pipe2(fd, O_CLOEXEC) < 0)
     return -errno;
   return high_pair(fd);
 }
@@ -209,13 +209,15 @@ int mp__sys_cloexec(int fd) {
   return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }
 
-int64_t mp__sys_send(int sock, const void *from, size_t n) {
-  ssize_t rc;
+MP__NEAR int64_t mp__sys_send(int sock, const void *from, size_t n) {
+  struct iovec iov = {(void *)(uintptr_t)from, n};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  long rc;
 
   do
-    rc = send(sock, from, n, MSG_NOSIGNAL);
-  while (rc < 0 && errno == EINTR);
-  return rc < 0 ? -errno : rc;
+    rc = mp__bare(SYS_sendmsg, sock, (long)(uintptr_t)&m, MSG_NOSIGNAL, 0);
+  while (rc == -EINTR);
+  return rc;
 }
 
 /* What stdio has buffered.  Both only read: a call of fflush or __fpurge that
@@ -336,13 +338,13 @@ int mp__sys_poll1(int fd, short events, int64_t deadline) {
   return rc > 0 && p.revents & POLLNVAL ? -EBADF : rc;
 }
 
-int64_t mp__sys_read(int fd, void *to, size_t n) {
-  ssize_t rc;
+MP__NEAR int64_t mp__sys_read(int fd, void *to, size_t n) {
+  long rc;
 
   do
-    rc = read(fd, to, n);
-  while (rc < 0 && errno == EINTR);
-  return rc < 0 ? -errno : rc;
+    rc = mp__bare(SYS_read, fd, (long)(uintptr_t)to, (long)n, 0);
+  while (rc == -EINTR);
+  return rc;
 }
 
 int64_t mp__sys_write(int fd, const void *from, size_t n) {

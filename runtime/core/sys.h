@@ -18,6 +18,7 @@ void mp__sys_close(int fd); /* total; keeps errno */
 int mp__sys_high(int fd);   /* the same file under a number above 2 */
 int mp__sys_socketpair(int fd[2]);
 int mp__sys_seqpacket(int fd[2]);
+int mp__sys_pipe(int fd[2]);        /* read, write */
 void mp__sys_end_writing(int sock); /* its other side reads the end */
 int mp__sys_eventfd(unsigned initial);
 int mp__sys_epoll(void);

@@ -26,8 +26,8 @@
 #endif
 #define SECOND 1000000000
 
-int mp__sys_getpid(void) {
-  return getpid();
+MP__NEAR int mp__sys_getpid(void) {
+  return (int)mp__bare(SYS_getpid, 0, 0, 0, 0);
 }
 
 uint64_t mp__sys_ids(void) {

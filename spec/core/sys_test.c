@@ -31,7 +31,7 @@ TEST(interrupted_calls_are_made_again) {
   deny_nth(SYS_read, 1, EINTR);
   CHECK_EQ(mp__sys_read(pair[1], &byte, 1), 1);
   CHECK_EQ(deny_hits, 1);
-  deny_nth(SYS_sendto, 1, EINTR);
+  deny_nth(SYS_sendmsg, 1, EINTR);
   CHECK_EQ(mp__sys_send(pair[0], "b", 1), 1);
   CHECK_EQ(deny_hits, 1);
   deny_nth(SYS_fallocate, 1, EINTR);
