@@ -25,6 +25,11 @@ int mp__bell_fd(struct mp__bell *b) {
   return rc < 0 ? rc : mp__vault_get(b->fd);
 }
 
+/* 1: this thread could not ring a bell, as a stopped process has the big lock,
+ * or no descriptor was to be had.  Whoever dies with a debt is swept, and the
+ * sweep rings all it could reach. */
+static _Thread_local int owing;
+
 static void ring(struct mp__bell *b, int (*get)(uint64_t name)) {
   uint64_t one = 1;
   int fd;
@@ -34,21 +39,15 @@ static void ring(struct mp__bell *b, int (*get)(uint64_t name)) {
   fd = get(b->fd);
   if (fd < 0) {
     (void)mp__swap32_seq(&b->rung, 0); /* not rung: the next one tries again */
+    owing = 1;
     return;
   }
   (void)mp__sys_write(fd, &one, sizeof one);
   mp__sys_close(fd);
 }
 
-/* 1: this thread could not ring a bell, as a stopped process has the big lock.
- * Whoever dies with a debt is swept, and the sweep rings all it could reach. */
-static _Thread_local int owing;
-
 static int get_now(uint64_t name) {
-  int rc = mp__vault_get_by(name, MP_NOW);
-
-  owing |= rc == -MP_ETIMEOUT;
-  return rc;
+  return mp__vault_get_by(name, MP_NOW);
 }
 
 MP__NEAR void mp__bell_ring(struct mp__bell *b) {
@@ -63,6 +62,13 @@ void mp__bell_late(void) {
   owing = 0;
   mp__ledger_ring();
   mp__abort(&t);
+}
+
+void mp__bell_ring_own(struct mp__bell *b, int fd) {
+  uint64_t one = 1;
+
+  if (!mp__swap32_seq(&b->rung, 1))
+    (void)mp__sys_write(fd, &one, sizeof one);
 }
 
 void mp__bell_ring_held(struct mp__bell *b) {

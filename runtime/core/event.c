@@ -90,7 +90,7 @@ void mp_event_rearm(mp_ref ref, int fd) {
   if (!mp_event_is_set(ref))
     mp__bell_quiet(bell, fd);
   if (mp_event_is_set(ref))
-    mp__bell_ring(bell);
+    mp__bell_ring_own(bell, fd);
 }
 
 /* Killed between the store and the ring, or between the quiet and the look: it

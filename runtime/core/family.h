@@ -235,6 +235,8 @@ void mp__vault_replay(void);
 /* bell.c */
 int mp__bell_fd(struct mp__bell *b); /* the caller's own descriptor */
 void mp__bell_ring(struct mp__bell *b);
+/* The same by a descriptor that the caller has; cannot fail. */
+void mp__bell_ring_own(struct mp__bell *b, int fd);
 void mp__bell_late(void); /* what could not be rung when it should have been */
 void mp__bell_ring_held(struct mp__bell *b); /* the big lock is held */
 void mp__bell_forget(struct mp__bell *b); /* one who used it died; the same */

@@ -198,7 +198,7 @@ void mp_queue_rearm(mp_ref queue, int fd) {
   if (!mp_queue_poll(queue))
     mp__bell_quiet(bell, fd);
   if (mp_queue_poll(queue))
-    mp__bell_ring(bell);
+    mp__bell_ring_own(bell, fd);
 }
 
 void mp__fifo_died(uint64_t name) {

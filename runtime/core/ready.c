@@ -192,5 +192,5 @@ void mp_pipe_rearm(mp_ref end, struct mp_ready *r) {
   mp_pipe_look(end, r);
   mp__bell_quiet(mp__pipe_bell(end), r->bell);
   if (mp_pipe_poll(end, MP_NOW) == 1)
-    mp__bell_ring(mp__pipe_bell(end));
+    mp__bell_ring_own(mp__pipe_bell(end), r->bell);
 }

@@ -258,7 +258,7 @@ int mp_sem_ready(mp_ref ref, int fd) {
     if (mp_sem_value(ref) == 0)
       return 0;
   }
-  mp__bell_ring(&s->obj.bell);
+  mp__bell_ring_own(&s->obj.bell, fd);
   return 1;
 }
 

@@ -305,3 +305,55 @@ TEST(tickets_that_are_none) {
   CHECK(check_arena("after all", NULL));
   check_leave();
 }
+
+/* Bells */
+
+static int readable(int fd) {
+  struct pollfd p = {fd, POLLIN, 0};
+
+  return poll(&p, 1, 0) == 1;
+}
+
+static int send_one(mp_ref end) {
+  struct mp_iov iov = {"x", 1};
+  struct mp_out out = {&iov, 1, 0, NULL};
+
+  return mp_pipe_send(end, &out, MP_NOW);
+}
+
+/* The receiver has its bell's descriptor, and needs no other to ring it; a
+ * sender that could not get one rings when it next waits, or lets go. */
+static void bells(void) {
+  struct mp_ready r = MP_READY_EMPTY;
+  struct check_use use;
+  struct mp_msg m = MP_MSG_EMPTY;
+  char scratch[MP_INLINE_MAX];
+  mp_ref a, b, other;
+
+  REQUIRE(mp_enter() == 0);
+  CHECK(check_arena("at first", &use));
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_pipe_ready(b, &r) > 2);
+  CHECK_EQ(send_one(a), 0);
+  deny_nth(SYS_recvmsg, DENY_ANY, ENOMEM);
+  mp_pipe_rearm(b, &r);
+  CHECK(readable(r.fd));
+  CHECK_EQ(mp_pipe_recv(b, &m, scratch, MP_NOW), 0);
+  mp_msg_close(&m);
+  mp_pipe_rearm(b, &r);
+  CHECK(!readable(r.fd));
+  CHECK_EQ(send_one(a), 0);
+  CHECK(!readable(r.fd));
+  allow(SYS_recvmsg);
+  REQUIRE(mp_ref_dup(a, &other) == 0);
+  mp_ref_close(&other);
+  CHECK(readable(r.fd));
+  mp_ready_close(&r);
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+  CHECK(check_same("in the end", &use));
+}
+
+TEST(bells_without_descriptors) {
+  in_a_child(bells);
+}
