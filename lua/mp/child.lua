@@ -101,7 +101,7 @@ function child.main(preload)
   for _, name in ipairs(preload or {}) do pcall(require, name) end
   life.own_exit(life.leave)
   local surroundings = codec.encode {
-    path = package.path, cpath = package.cpath, arg = arg,
+    path = package.path, cpath = package.cpath,
   }
   local work = codec.encode { target = function() end }
   collectgarbage()

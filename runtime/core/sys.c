@@ -338,13 +338,14 @@ int mp__sys_poll1(int fd, short events, int64_t deadline) {
   return rc > 0 && p.revents & POLLNVAL ? -EBADF : rc;
 }
 
-MP__NEAR int64_t mp__sys_read(int fd, void *to, size_t n) {
-  long rc;
+/* Not a bare call: the memory sanitizer must know what was written. */
+int64_t mp__sys_read(int fd, void *to, size_t n) {
+  ssize_t rc;
 
   do
-    rc = mp__bare(SYS_read, fd, (long)(uintptr_t)to, (long)n, 0);
-  while (rc == -EINTR);
-  return rc;
+    rc = read(fd, to, n);
+  while (rc < 0 && errno == EINTR);
+  return rc < 0 ? -errno : rc;
 }
 
 int64_t mp__sys_write(int fd, const void *from, size_t n) {

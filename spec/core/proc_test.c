@@ -327,8 +327,20 @@ TEST(the_end_waits_for_children_and_ends_daemons) {
   left(&use);
 }
 
-static int deaf(void *arg) {
-  (void)arg;
+/* A daemon that lives so, and has said that it does. */
+static void start_daemon(mp_ref *p, int (*live)(void)) {
+  char bytes[8];
+  int rc;
+
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(mp_proc_open(p, NULL, MP_PROC_DAEMON) == 0);
+  rc = mp_proc_fork(*p);
+  if (rc == 0)
+    mp_exit(live());
+  CHECK(recv_bytes(b, bytes, sizeof bytes, in_ms(2000)) > 0);
+}
+
+static int deaf(void) {
   (void)signal(SIGTERM, SIG_IGN);
   (void)send_bytes(a, "deaf", 4, MP_NOW);
   while (getppid() != 1)
@@ -338,17 +350,10 @@ static int deaf(void *arg) {
 
 TEST(a_daemon_that_ignores_sigterm_is_killed) {
   struct check_use use;
-  char bytes[4];
   mp_ref p;
-  int rc;
 
   founded(&use);
-  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
-  REQUIRE(mp_proc_open(&p, NULL, MP_PROC_DAEMON) == 0);
-  rc = mp_proc_fork(p);
-  if (rc == 0)
-    mp_exit(deaf(NULL));
-  CHECK_EQ(recv_bytes(b, bytes, 4, in_ms(2000)), 4);
+  start_daemon(&p, deaf);
   CHECK_EQ(finish(), 0);
   CHECK_EQ(code_of(p), -SIGKILL);
   mp_ref_close(&p);
@@ -392,15 +397,9 @@ TEST(an_interrupted_end_tells_a_daemon_once) {
   struct check_use use;
   char bytes[4];
   mp_ref p;
-  int rc;
 
   founded(&use);
-  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
-  REQUIRE(mp_proc_open(&p, NULL, MP_PROC_DAEMON) == 0);
-  rc = mp_proc_fork(p);
-  if (rc == 0)
-    mp_exit(unmoved());
-  CHECK_EQ(recv_bytes(b, bytes, 4, in_ms(2000)), 2);
+  start_daemon(&p, unmoved);
   interrupt_soon();
   while (!terms)
     CHECK_EQ(mp_finish(), -EINTR);
