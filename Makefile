@@ -78,8 +78,7 @@ LINK = $(CC) $(CFLAGS) $(FLAGS.$(FLAVOUR)) $(LDFLAGS) -pthread
 , := ,
 LINK_LUA = $(LUA_LIB) \
   $(if $(filter %.so,$(LUA_LIB)),-Wl$(,)-rpath$(,)$(LUA_LIBDIR)) -lm -ldl
-# The whole of Lua, each symbol to be seen: C modules look for them here.  It
-# comes first, to lie beside what MP__NEAR marks: see runtime/core/bare.h.
+# The whole of Lua, each symbol to be seen: C modules look for them here.
 HOST_LUA = -Wl,-E -Wl,--whole-archive $(LUA_LIB) -Wl,--no-whole-archive
 
 core_src := $(wildcard runtime/core/*.c)
@@ -178,10 +177,11 @@ $(library): $(core_obj) $(bind_obj) $(embed_obj)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(luamp): $(cmd_obj) $(library)
+$(luamp): $(cmd_obj) $(library) runtime/cmd/luamp.ld
 	@mkdir -p $(@D)
 	$(LINK) -Wl,-z,now,-z,noseparate-code -o $@ $(HOST_LUA) $(cmd_obj) \
-	  $(library) $(LINK_LUA)
+	  $(library) $(LINK_LUA) \
+	  -Wl,-z,max-page-size=0x10000,-T,runtime/cmd/luamp.ld
 
 $(fault_tests): $(OUT)/fault/%: spec/fault/%.c $(core_obj) $(OUT)/flags
 	@mkdir -p $(@D)

@@ -21,9 +21,6 @@ LMP_NEAR static void run_fork(lua_State *L) {
   int nargs = lua_gettop(L) - FORK_CALL;
   int ok;
 
-  /* A collection writes to all that the parent has.  A step of less than
-   * nothing puts the next one off by so much. */
-  (void)lua_gc(L, LUA_GCSTEP, -FORK_ROOM);
   ok = lua_pcall(L, nargs, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
   if (ok && lua_gettop(L) < FORK_CALL && lmp_life_over())
     mp_exit(0);
@@ -47,13 +44,17 @@ LMP_NEAR static int lmp_proc_fork(lua_State *L) {
 
   for (i = FORK_HANDLER; i <= FORK_CALL; i++)
     luaL_checktype(L, i, LUA_TFUNCTION);
+  /* A collection in the child writes to all that the parent has.  A step of
+   * less than nothing puts the next one off by so much. */
+  (void)lua_gc(L, LUA_GCSTEP, -FORK_ROOM);
   rc = mp_proc_fork(b->held);
+  if (rc == 0)
+    run_fork(L);
+  (void)lua_gc(L, LUA_GCSTEP, FORK_ROOM);
   if (rc < 0) {
     lua_pushfstring(L, "start: %s", mp_err_text(rc));
     return 1;
   }
-  if (rc == 0)
-    run_fork(L);
   return 0;
 }
 

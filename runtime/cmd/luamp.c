@@ -13,6 +13,9 @@
 #include "luamp.h"
 #include "mp.h"
 
+#define PAGE 4096
+#define DEPTH 100 /* of calls; garbage collection halves those not in use */
+
 enum {
   OPT_INTERACTIVE = 1, /* -i */
   OPT_VERSION = 2,     /* -v, -i */
@@ -253,6 +256,31 @@ static int run_script(lua_State *L, const struct command *c) {
   return cmd_report(L, c->name, status);
 }
 
+/* That many calls deep, for Lua to make its records of calls. */
+static int descend(lua_State *L) {
+  lua_Integer more = lua_tointeger(L, 1) - 1;
+
+  if (more > 0) {
+    lua_pushcfunction(L, descend);
+    lua_pushinteger(L, more);
+    lua_call(L, 1, 0);
+  }
+  return 0;
+}
+
+/* Every call writes to its record, and after a fork each page that is written
+ * to is copied first.  So they are made before anything else can lie between
+ * them, from the beginning of a page. */
+static void gather_calls(lua_State *L) {
+  uintptr_t at = (uintptr_t)lua_newuserdatauv(L, 1, 0);
+
+  (void)lua_newuserdatauv(L, PAGE - at % PAGE, 0);
+  lua_settop(L, 0);
+  lua_pushcfunction(L, descend);
+  lua_pushinteger(L, DEPTH);
+  lua_call(L, 1, 0);
+}
+
 /* Everything after the options were read; called by main under lua_pcall.
  * Pushes whether all went well.
  */
@@ -263,6 +291,7 @@ static int run(lua_State *L) {
 
   lua_settop(L, 0);
   luaL_checkversion(L);
+  gather_calls(L);
   if (c->options & OPT_VERSION)
     print_version();
   if (c->options & OPT_NOENV) {

@@ -8,19 +8,21 @@
 #include "bare.h"
 #include "sys.h"
 
-
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -31,6 +33,8 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+#define PAGE 4096
+#define STACK_ROOM ((uint64_t)1 << 30) /* beside its limit, which may rise */
 #define SECOND 1000000000
 #define SLICE_NS (SECOND / 4) /* the longest poll without a look around */
 
@@ -387,11 +391,44 @@ void mp__sys_unmap(void *p, size_t bytes) {
   (void)munmap(p, bytes);
 }
 
+/* The end of the dynamic loader, by its program headers; NULL in a program
+ * that has none. */
+static char *loader_end(void) {
+  char *loader = (char *)(uintptr_t)getauxval(AT_BASE);
+  const ElfW(Ehdr) *elf = (const void *)loader;
+  const ElfW(Phdr) * part;
+  size_t bytes = 0;
+  int i;
+
+  if (!loader)
+    return NULL;
+  part = (const void *)(loader + elf->e_phoff);
+  for (i = 0; i < elf->e_phnum; i++)
+    if (part[i].p_type == PT_LOAD)
+      bytes = part[i].p_vaddr + part[i].p_memsz;
+  return loader + ((bytes + PAGE - 1) & ~(size_t)(PAGE - 1));
+}
+
+/* The stack is above, and must have room to grow. */
+void *mp__sys_beside_loader(uint64_t bytes) {
+  char *end = loader_end();
+  char *stack = (char *)(uintptr_t)getauxval(AT_EXECFN);
+  struct rlimit lim;
+  uint64_t gap;
+
+  if (!end || stack < end || getrlimit(RLIMIT_STACK, &lim) < 0)
+    return NULL;
+  gap = (uint64_t)(stack - end);
+  if (gap < STACK_ROOM + bytes || gap - STACK_ROOM - bytes < lim.rlim_cur)
+    return NULL;
+  return end;
+}
+
 void *mp__sys_fork_page(void) {
-  void *p = mp__sys_map(4096);
+  void *p = mp__sys_map(PAGE);
 
   if (p)
-    (void)madvise(p, 4096, MADV_WIPEONFORK);
+    (void)madvise(p, PAGE, MADV_WIPEONFORK);
   return p;
 }
 
