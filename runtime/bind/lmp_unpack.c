@@ -428,7 +428,8 @@ int lmp_unpack(lua_State *L, const char *data, size_t len, const mp_ref *refs,
   d.frames_cap = LMP_DFRAMES;
   d.budget = len;
   d.base = lua_gettop(L);
-  luaL_checkstack(L, LMP_D_VALUE + LMP_STACK, NULL);
+  if (!lua_checkstack(L, LMP_D_VALUE + LMP_STACK))
+    luaL_error(L, "stack overflow");
   lua_settop(L, d.base + LMP_D_VALUE - 1);
   ok = get_message(&d) == LMP_DONE;
   if (ok) {

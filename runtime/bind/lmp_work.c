@@ -63,12 +63,17 @@ LMP_NEAR struct mp_msg *lmp_view_push(lua_State *L) {
   return m;
 }
 
-/* Set a field of the table on top to what it is at idx, if it is there. */
+/* Set a field of the table on top to what it is at idx, if it is there.  What
+ * is the same already is not written: the page would be copied. */
 LMP_NEAR static void take_field(lua_State *L, int idx, const char *name) {
-  if (lua_getfield(L, idx, name) == LUA_TSTRING)
-    lua_setfield(L, -2, name);
-  else
+  int there = lua_getfield(L, -1, name);
+
+  if (lua_getfield(L, idx, name) != LUA_TSTRING ||
+      (there == LUA_TSTRING && lua_rawequal(L, -1, -2)))
     lua_pop(L, 1);
+  else
+    lua_setfield(L, -3, name);
+  lua_pop(L, 1);
 }
 
 /* The surroundings that the starter had are on top: what is in the table has
@@ -169,15 +174,15 @@ LMP_NEAR static int perform(lua_State *L) {
   return lua_gettop(L) - work;
 }
 
-#define NAMES 40 /* enough for all pages of a small table */
+#define NAMES 24 /* enough for nearly all pages of a small table */
 
 /* Strings of the work's own are yet to find their places in the table of all
  * strings: so that it is copied now. */
-static void touch_strings(lua_State *L) {
-  int i;
+LMP_NEAR static void touch_strings(lua_State *L) {
+  char name[] = "@?";
 
-  for (i = 0; i < NAMES; i++) {
-    lua_pushfstring(L, "%d", i);
+  for (name[1] = 'A'; name[1] < 'A' + NAMES; name[1]++) {
+    lua_pushlstring(L, name, sizeof name - 1);
     lua_pop(L, 1);
   }
 }

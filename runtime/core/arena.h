@@ -23,13 +23,13 @@
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
 #define MP__LAYOUT_MUSL 0x10000u    /* see struct mp__life */
 #ifdef __GLIBC__
-#define MP__LAYOUT 2u /* bump when any layout changes */
+#define MP__LAYOUT 3u /* bump when any layout changes */
 #else
-#define MP__LAYOUT (MP__LAYOUT_MUSL | 2u)
+#define MP__LAYOUT (MP__LAYOUT_MUSL | 3u)
 #endif
 #define MP__CLASSES 128
 #define MP__TXN_MAX 126
-#define MP__SLOTS 65536 /* offset of the process table */
+#define MP__SLOTS 4096 /* offset of the process table */
 #define MP__SLOT_SIZE 512
 #define MP__TAIL 16384 /* bytes behind the last block: see mp__at */
 
@@ -113,6 +113,10 @@ struct mp__here {
 };
 
 extern struct mp__here mp__here;
+
+/* Both within 64 KiB, which the kernel maps at one fault: the head and the
+ * first hundred seats. */
+_Static_assert(sizeof(struct mp__head) <= MP__SLOTS, "the head's room");
 
 #define MP__HEAD ((struct mp__head *)(void *)mp__here.base)
 

@@ -5,6 +5,7 @@
  */
 #include "mp.h"
 
+#include "bare.h"
 #include "launch.h"
 
 #include <errno.h>
@@ -68,7 +69,7 @@ int mp_proc_open(mp_ref *held, const char *name, unsigned flags) {
   return 0;
 }
 
-mp_ref mp_proc_self(void) {
+MP__NEAR mp_ref mp_proc_self(void) {
   return MP__SLOT_REF(mp__me());
 }
 

@@ -315,6 +315,9 @@ static void touch(void) {
   *(struct mp__slot *volatile *)&mp__process_me = mp__process_me;
   (void)mp__load64_acq(&MP__HEAD->nslots);
   (void)mp__load64_acq(&mp__process_me->flags);
+  /* Where the plan is, if the family is small; and the code that fetches it. */
+  (void)mp__load64_acq(mp__at(mp__load64_acq(&MP__HEAD->top)));
+  (void)*(const volatile char *)(uintptr_t)mp__parcel_view;
 }
 
 /* The seat that is the caller's, and nobody sits on it yet; NULL: what came is
@@ -349,6 +352,7 @@ MP__NEAR static struct mp__slot *stand_by(void) {
   return s;
 }
 
+#define PAGE 4096
 #define HOLE_MAX 1024 /* bytes; a larger one has room for many things */
 #define HOLES_MAX 8192
 
@@ -377,6 +381,15 @@ static void fill_holes(void) {
   free(beyond);
 }
 
+/* The next page of the heap: what the work is made of goes there. */
+static void touch_heap(void) {
+  char *volatile page = malloc(PAGE);
+
+  if (page)
+    page[0] = page[PAGE - 1] = 0;
+  free(page);
+}
+
 MP__NEAR int mp_serve(void (*rehearse)(void *ud), void *ud) {
   void *robust = mp__robust_head();
   struct mp__slot *s;
@@ -394,6 +407,7 @@ MP__NEAR int mp_serve(void (*rehearse)(void *ud), void *ud) {
   touch();
   if (rehearse)
     rehearse(ud);
+  touch_heap();
   s = stand_by();
   MP_FAULT("server.child");
   mp__store32_rel(&mp__me()->standby, 0);

@@ -34,6 +34,7 @@
 #endif
 
 #define PAGE 4096
+#define AROUND 65536 /* bytes that one page fault maps, if they are there */
 #define STACK_ROOM ((uint64_t)1 << 30) /* beside its limit, which may rise */
 #define SECOND 1000000000
 #define SLICE_NS (SECOND / 4) /* the longest poll without a look around */
@@ -391,8 +392,8 @@ void mp__sys_unmap(void *p, size_t bytes) {
   (void)munmap(p, bytes);
 }
 
-/* The end of the dynamic loader, by its program headers; NULL in a program
- * that has none. */
+/* Behind the dynamic loader, by its program headers; NULL in a program that has
+ * none. */
 static char *loader_end(void) {
   char *loader = (char *)(uintptr_t)getauxval(AT_BASE);
   const ElfW(Ehdr) *elf = (const void *)loader;
@@ -406,7 +407,7 @@ static char *loader_end(void) {
   for (i = 0; i < elf->e_phnum; i++)
     if (part[i].p_type == PT_LOAD)
       bytes = part[i].p_vaddr + part[i].p_memsz;
-  return loader + ((bytes + PAGE - 1) & ~(size_t)(PAGE - 1));
+  return loader + bytes - (uintptr_t)(loader + bytes) % AROUND + AROUND;
 }
 
 /* The stack is above, and must have room to grow. */

@@ -127,7 +127,8 @@ void *mp__sys_map_file(int fd, uint64_t size); /* shared; NULL */
 void *mp__sys_map(size_t bytes); /* private, zero; NULL */
 void mp__sys_unmap(void *p, size_t bytes);
 /* Where a mapping of so many bytes shares page tables with what each process
- * has: behind the dynamic loader's data.  NULL: there is no room. */
+ * has, and begins where one page fault does: behind the dynamic loader's data.
+ * NULL: there is no room. */
 void *mp__sys_beside_loader(uint64_t bytes);
 void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
 uint64_t *mp__sys_robust_list(void);
