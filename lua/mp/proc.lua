@@ -375,8 +375,10 @@ end
 --- The process we are in.
 ---@return mp.Process
 function proc.current_process()
-  itself = core.proc_self()
-  return itself
+  local self = core.proc_self()
+  -- Written once: each write is a page to be copied after a fork.
+  if not rawequal(self, itself) then itself = self end
+  return self
 end
 
 --- The process that started this one; nil in the first.
