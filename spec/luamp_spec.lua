@@ -88,6 +88,29 @@ describe("luamp", function()
       same{file("s.luac", string.dump(f)), "a"}
     end)
 
+    -- What is small lies elsewhere than in lua (state.c).
+    it("deep calls, large stacks, and arrays as large as a record of a call",
+      function()
+        same{"-e", [[
+          local function deep(n, four)
+            four = four or {n, n, n, n}
+            if n == 0 then return 0 end
+            local more = deep(n - 1, n % 3 == 0 and four or nil)
+            four[5] = more
+            return more + #four - 4
+          end
+          for round = 1, 5 do
+            for _, n in ipairs{3, 20, 60, 500, 100000, 7} do
+              print(round, n, deep(n))
+              print(select("#", table.unpack({}, 1, n)))
+              collectgarbage(round % 2 == 0 and "step" or "collect")
+            end
+          end
+          print(pcall(function() local function f() return 1 + f() end f() end))
+          print(coroutine.wrap(function() return deep(1000) end)())
+        ]]}
+      end)
+
     it("in generational mode", function()
       same{"-e", "print(collectgarbage('incremental'))"}
     end)

@@ -6,6 +6,11 @@
 #include "lua.h"
 #include "lualib.h"
 
+/* state.c -- the interpreter's state, and where it lies */
+
+/* As luaL_newstate; NULL: not enough memory. */
+lua_State *cmd_state_open(void);
+
 /* call.c -- running Lua code for the user */
 
 /* lua_pcall of the function and its narg arguments on the stack's top, with a

@@ -3,7 +3,9 @@
  * Options, messages and exit codes are those of `lua` (reference manual,
  * section 7); spec/luamp_spec.lua compares the two.
  */
+#include <alloca.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,6 @@
 #include "mp.h"
 
 #define PAGE 4096
-#define DEPTH 100 /* of calls; garbage collection halves those not in use */
 
 enum {
   OPT_INTERACTIVE = 1, /* -i */
@@ -256,31 +257,6 @@ static int run_script(lua_State *L, const struct command *c) {
   return cmd_report(L, c->name, status);
 }
 
-/* That many calls deep, for Lua to make its records of calls. */
-static int descend(lua_State *L) {
-  lua_Integer more = lua_tointeger(L, 1) - 1;
-
-  if (more > 0) {
-    lua_pushcfunction(L, descend);
-    lua_pushinteger(L, more);
-    lua_call(L, 1, 0);
-  }
-  return 0;
-}
-
-/* Every call writes to its record, and after a fork each page that is written
- * to is copied first.  So they are made before anything else can lie between
- * them, from the beginning of a page. */
-static void gather_calls(lua_State *L) {
-  uintptr_t at = (uintptr_t)lua_newuserdatauv(L, 1, 0);
-
-  (void)lua_newuserdatauv(L, PAGE - at % PAGE, 0);
-  lua_settop(L, 0);
-  lua_pushcfunction(L, descend);
-  lua_pushinteger(L, DEPTH);
-  lua_call(L, 1, 0);
-}
-
 /* Everything after the options were read; called by main under lua_pcall.
  * Pushes whether all went well.
  */
@@ -291,7 +267,6 @@ static int run(lua_State *L) {
 
   lua_settop(L, 0);
   luaL_checkversion(L);
-  gather_calls(L);
   if (c->options & OPT_VERSION)
     print_version();
   if (c->options & OPT_NOENV) {
@@ -327,7 +302,7 @@ static int run(lua_State *L) {
   return 1;
 }
 
-int main(int argc, char **argv) {
+static __attribute__((noinline)) int start(int argc, char **argv) {
   struct command c = {"luamp", argc, argv, 0, argc};
   lua_State *L;
   int bad;
@@ -343,7 +318,7 @@ int main(int argc, char **argv) {
     refuse(&c, argv[bad]);
     return EXIT_FAILURE;
   }
-  L = luaL_newstate();
+  L = cmd_state_open();
   if (!L) {
     cmd_message(c.name, "cannot create state: not enough memory");
     return EXIT_FAILURE;
@@ -358,4 +333,14 @@ int main(int argc, char **argv) {
    */
   lua_close(L);
   return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* The calls below begin with a page of the C stack, too: most of the time they
+ * need no other. */
+int main(int argc, char **argv) {
+  volatile char *rest =
+      alloca((uintptr_t)__builtin_frame_address(0) % PAGE + 1);
+
+  *rest = 0;
+  return start(argc, argv);
 }

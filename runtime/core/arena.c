@@ -39,7 +39,9 @@ struct block {
   uint64_t pad[5];
 };
 
-struct mp__here mp__here = {.memfd = -1, .vault = {-1, -1}, .generation = 1};
+struct mp__self mp__nobody;
+struct mp__here mp__here = {
+    .memfd = -1, .vault = {-1, -1}, .generation = 1, .self = &mp__nobody};
 
 /* Sizes of class 4k .. 4k+3: 256, 320, 384, 448 times 2^k. */
 static uint64_t class_size(uint64_t cls) {
@@ -399,8 +401,8 @@ fail:
 void mp__arena_forget(void) {
   int i;
 
-  if (mp__here.alive)
-    mp__store32_rel(mp__here.alive, 0);
+  if (mp__here.self != &mp__nobody)
+    mp__store32_rel(&mp__here.self->alive, 0);
   if (mp__here.base)
     (void)munmap(mp__here.base, mp__here.window);
   mp__here.base = NULL;

@@ -23,9 +23,9 @@
 #define MP__MAGIC 0x31706d61756cULL /* "luamp1" */
 #define MP__LAYOUT_MUSL 0x10000u    /* see struct mp__life */
 #ifdef __GLIBC__
-#define MP__LAYOUT 3u /* bump when any layout changes */
+#define MP__LAYOUT 4u /* bump when any layout changes */
 #else
-#define MP__LAYOUT (MP__LAYOUT_MUSL | 3u)
+#define MP__LAYOUT (MP__LAYOUT_MUSL | 4u)
 #endif
 #define MP__CLASSES 128
 #define MP__TXN_MAX 126
@@ -94,6 +94,18 @@ struct mp__head {
   uint64_t free[MP__CLASSES]; /* free blocks by size class; big */
   unsigned char authkey[32];  /* random; written by the founder */
   uint32_t spinning;          /* members polling a word just now; anyone */
+  uint64_t door;              /* who comes to sit by itself; see door.c */
+};
+
+struct mp__slot;
+
+/* Who this process is, in a page that a fork wipes: one that the host forked
+ * by itself finds that it is nobody; one that we forked writes here and to
+ * nothing else of what it has of its parent. */
+struct mp__self {
+  struct mp__slot *me; /* NULL: without a seat */
+  uint32_t alive;      /* 1 while we are who we were; set last, so who reads 1
+                          finds all the rest */
 };
 
 /* What this process knows of its family.  Written by mp_enter and mp_join,
@@ -108,11 +120,11 @@ struct mp__here {
   uint64_t memfd_ino;
   uint64_t vault_ino[2];
   uint32_t generation;
-  uint32_t *alive; /* in a page that a fork wipes: 1 while we are who we were;
-                      set last, so who reads 1 finds all the rest */
+  struct mp__self *self; /* never NULL */
 };
 
 extern struct mp__here mp__here;
+extern struct mp__self mp__nobody; /* before the first entry; never written */
 
 /* Both within 64 KiB, which the kernel maps at one fault: the head and the
  * first hundred seats. */

@@ -31,15 +31,9 @@ static inline uint32_t mp__load32_seq(const uint32_t *p) {
                               memory_order_seq_cst);
 }
 
-static inline uint32_t *mp__load_ptr_acq(uint32_t *const *p) {
-  return atomic_load_explicit((uint32_t * _Atomic const *)(const void *)p,
-                              memory_order_acquire);
-}
-
-static inline void mp__store_ptr_rel(uint32_t **p, uint32_t *v) {
-  atomic_store_explicit((uint32_t * _Atomic *)(void *)p, v,
-                        memory_order_release);
-}
+/* A pointer of any type, at p */
+#define mp__load_ptr_acq(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define mp__store_ptr_rel(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 static inline void mp__store32_rlx(uint32_t *p, uint32_t v) {
   atomic_store_explicit(MP__AT32(p), v, memory_order_relaxed);

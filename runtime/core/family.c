@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <string.h>
 
-struct mp__slot *mp__process_me;
 _Thread_local struct mp__slot *mp__thread_me;
 _Thread_local uint32_t mp__thread_generation;
 _Thread_local uint64_t mp__owner_word;
@@ -33,15 +32,31 @@ MP__NEAR void mp__set_me(struct mp__slot *s, int thread) {
     mp__thread_generation = mp__here.generation;
   } else {
     mp__thread_me = NULL;
-    mp__process_me = s;
-    mp__store32_rel(mp__here.alive, 1);
+    mp__here.self->me = s;
+    mp__store32_rel(&mp__here.self->alive, 1);
   }
 }
 
-MP__NEAR int mp_entered(void) {
-  const uint32_t *alive = mp__load_ptr_acq(&mp__here.alive);
+int mp__self_make(void) {
+  struct mp__self *page;
 
-  return alive && mp__load32_acq(alive);
+  if (mp__here.self != &mp__nobody)
+    return 0;
+  page = mp__sys_fork_page();
+  if (!page)
+    return -ENOMEM;
+  mp__store_ptr_rel(&mp__here.self, page);
+  return 0;
+}
+
+static int alive(void) {
+  const struct mp__self *self = mp__load_ptr_acq(&mp__here.self);
+
+  return mp__load32_acq(&self->alive) != 0;
+}
+
+MP__NEAR int mp_entered(void) {
+  return alive();
 }
 
 /* Not in mp_generation, which is on the way to every operation and is to be
@@ -52,9 +67,14 @@ static __attribute__((noinline, cold)) uint32_t enter_anew(void) {
 }
 
 uint32_t mp_generation(void) {
-  const uint32_t *alive = mp__load_ptr_acq(&mp__here.alive);
+  return !alive() && mp__here.self != &mp__nobody ? enter_anew()
+                                                  : mp__here.generation;
+}
 
-  return alive && !mp__load32_acq(alive) ? enter_anew() : mp__here.generation;
+__attribute__((noinline, cold)) struct mp__slot *mp__me_anew(void) {
+  if (mp__here.self == &mp__nobody)
+    return NULL;
+  return mp_enter() == 0 ? mp__here.self->me : mp__slot_at(MP__SLOTS);
 }
 
 /* Life */
@@ -97,11 +117,8 @@ MP__NEAR int mp__born(struct mp__slot *s, uint64_t *head) {
   return mp__life_link(s, head);
 }
 
-/* Does the process behind the seat exist, by the kernel's word? */
-static int process_exists(struct mp__slot *s) {
-  uint64_t born = mp__load64_rlx(&s->born);
+int mp__process_exists(int pid, uint64_t born) {
   uint64_t start = 0;
-  int pid = (int)mp__load32_rlx(&s->pid);
   char state = 0;
   int rc = mp__sys_procstat(pid, &state, &start);
 
@@ -115,6 +132,11 @@ static int process_exists(struct mp__slot *s) {
   return born == 0 || start <= born;
 }
 
+static int sits(struct mp__slot *s) {
+  return mp__process_exists((int)mp__load32_rlx(&s->pid),
+                            mp__load64_rlx(&s->born));
+}
+
 int mp__life_begun(struct mp__slot *s) {
   return (mp__load32_acq(&s->life.life) & ~MP__LIFE_WAITERS) != 0;
 }
@@ -124,7 +146,7 @@ int mp__slot_dead(struct mp__slot *s) {
 
   if (!(life & MP__LIFE_DIED))
     return 0;
-  return !(mp__load64_rlx(&s->flags) & MP__PROC_GUEST) || !process_exists(s);
+  return !(mp__load64_rlx(&s->flags) & MP__PROC_GUEST) || !sits(s);
 }
 
 int mp__slot_verify(struct mp__slot *s) {
@@ -136,7 +158,7 @@ int mp__slot_verify(struct mp__slot *s) {
     return mp__slot_dead(s);
   if (mp__load32_acq(&s->pid) == 0 || mp__load64_rlx(&s->state) == MP_NEW)
     return 0;
-  if (process_exists(s))
+  if (sits(s))
     return 0;
   /* The kernel never got to the robust list.  The seat may have been swept
    * and taken meanwhile: the next one's life is not ours to end. */
@@ -212,8 +234,11 @@ int mp__slot_new(struct mp__txn *t, struct mp__slot **out) {
   return 0;
 }
 
-/* A seat that holds itself: its sweep gives it back. */
-static int take_seat(struct mp__slot **s, const char *name, uint64_t flags) {
+/* A seat for the calling thread.  It holds itself: its sweep gives it back.
+ * From the moment it is taken it says whose it is, so that who dies before it
+ * is born is found out. */
+static int take_seat(struct mp__slot **s, const char *name, uint64_t flags,
+                     enum mp_method method) {
   struct mp__txn t;
   mp_ref self;
   int rc;
@@ -228,21 +253,23 @@ static int take_seat(struct mp__slot **s, const char *name, uint64_t flags) {
   }
   mp__set(&t, &(*s)->obj.refs[0], 1);
   mp__set(&t, &(*s)->flags, flags);
+  mp__set(&t, &(*s)->state, MP_RUNNING);
   memmove((*s)->name, name, strnlen(name, MP_NAME_MAX));
+  (*s)->method = method;
+  mp__name_self(*s);
   mp__end(&t);
   return 0;
 }
 
 static int seat_myself(uint64_t flags) {
   struct mp__slot *s = NULL;
-  int rc = take_seat(&s, "MainProcess", flags);
+  int rc = take_seat(&s, "MainProcess", flags, MP_FORK);
 
   if (rc < 0)
     return rc;
   mp__owner_word = 0;
   mp__thread_me = NULL;
-  mp__process_me = s;
-  mp__name_self(s);
+  mp__here.self->me = s;
   return mp__born(s, mp__robust_head());
 }
 
@@ -279,18 +306,20 @@ static int take_thread_seat(struct mp__slot *me, struct mp__slot **s) {
   int rc;
 
   (void)mp__scan(); /* threads come and go: use their seats again */
-  rc = take_seat(s, me->name, 0);
+  /* Its life is the thread's, not the process's. */
+  rc = take_seat(s, me->name, 0, MP_THREAD);
   if (rc < 0)
     return rc;
-  (*s)->method = MP_THREAD; /* its life is the thread's, not the process's */
-  mp__name_self(*s);
   return mp__born(*s, mp__robust_head());
 }
 
 int mp__find_owner(uint64_t *word) {
-  struct mp__slot *s = mp__me();
-  int rc = 0;
+  struct mp__slot *s;
+  int rc = mp_enter();
 
+  if (rc < 0)
+    return rc;
+  s = mp__me();
   if (s->tid != (uint32_t)mp__sys_gettid() ||
       mp__load64_rlx(&s->flags) & MP__PROC_GUEST)
     rc = take_thread_seat(s, &s);
@@ -316,7 +345,7 @@ static int found(void) {
   MP__HEAD->seats_end = MP__SLOTS + SEATS_AT_ONCE;
   first = mp__slot_at(MP__SLOTS);
   first->gen = 1;
-  mp__process_me = first; /* locks as seat 0 until it sits */
+  mp__here.self->me = first; /* locks as seat 0 until it sits */
   rc = mp__vault_open();
   if (rc < 0)
     return rc;
@@ -329,13 +358,9 @@ static int enter(void) {
 
   if (mp_entered())
     return 0;
-  if (!mp__here.alive) {
-    uint32_t *page = mp__sys_fork_page();
-
-    if (!page)
-      return -ENOMEM;
-    mp__store_ptr_rel(&mp__here.alive, page);
-  }
+  rc = mp__self_make();
+  if (rc < 0)
+    return rc;
   if (!mp__here.base) {
     rc = found();
     if (rc < 0)
@@ -344,10 +369,14 @@ static int enter(void) {
     /* The host forked this process: a member that nobody started.  It has
      * the parent's handles, but not its holds. */
     mp__here.generation++;
+    mp__here.self->me = mp__door_enter();
     rc = seat_myself(MP__PROC_MAIN);
+    if (rc < 0)
+      mp__here.self->me = NULL;
+    mp__door_leave();
   }
   if (rc == 0)
-    mp__store32_rel(mp__here.alive, 1);
+    mp__store32_rel(&mp__here.self->alive, 1);
   return rc;
 }
 

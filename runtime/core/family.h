@@ -98,18 +98,29 @@ enum {
 #define MP__SLOT_REF(s) mp__off(s)
 
 /* The calling member: the process, or a thread with a seat of its own, if that
- * was given in this life of the process and not before a fork. */
-extern struct mp__slot *mp__process_me __attribute__((visibility("hidden")));
+ * was given in this life of the process and not before a fork.  One that the
+ * host forked takes a seat first; seat 0 when there is none for it. */
 extern _Thread_local struct mp__slot *mp__thread_me
     __attribute__((visibility("hidden")));
 extern _Thread_local uint32_t mp__thread_generation
     __attribute__((visibility("hidden")));
+struct mp__slot *mp__me_anew(void);
 static inline struct mp__slot *mp__me(void) {
+  struct mp__slot *me = mp__here.self->me;
+
   if (mp__thread_me && mp__thread_generation == mp__here.generation)
     return mp__thread_me;
-  return mp__process_me;
+  return __builtin_expect(me != NULL, 1) ? me : mp__me_anew();
 }
 void mp__set_me(struct mp__slot *s, int thread);
+int mp__self_make(void); /* so that a process can be somebody; or -ENOMEM */
+/* Does the process exist that was born then (ticks; 0: not known), by the
+ * kernel's word?  One that cannot be looked at does. */
+int mp__process_exists(int pid, uint64_t born);
+/* door.c: for a process that has no seat, seat 0 to lock with until it has one
+ * and leaves the door. */
+struct mp__slot *mp__door_enter(void);
+void mp__door_leave(void);
 /* The calling thread as the owner of something: its seat, which is that of the
  * member, or one that a thread of the host has beside, for its life alone.
  * Bits 0..15 index, 16..30 and 32..63 generation; bit 31 is free for use.  The

@@ -310,11 +310,10 @@ MP__NEAR static int32_t keep_one(int *end) {
 /* In one that stands by */
 
 /* What sitting down will touch: written with what it holds already, or read. */
-static void touch(void) {
-  mp__store32_rel(mp__here.alive, 0);
-  *(struct mp__slot *volatile *)&mp__process_me = mp__process_me;
+static void touch(const struct mp__slot *server_seat) {
+  mp__store32_rel(&mp__here.self->alive, 0);
   (void)mp__load64_acq(&MP__HEAD->nslots);
-  (void)mp__load64_acq(&mp__process_me->flags);
+  (void)mp__load64_acq(&server_seat->flags);
   /* Where the plan is, if the family is small; and the code that fetches it. */
   (void)mp__load64_acq(mp__at(mp__load64_acq(&MP__HEAD->top)));
   (void)*(const volatile char *)(uintptr_t)mp__parcel_view;
@@ -391,6 +390,7 @@ static void touch_heap(void) {
 }
 
 MP__NEAR int mp_serve(void (*rehearse)(void *ud), void *ud) {
+  struct mp__slot *server_seat = mp__me();
   void *robust = mp__robust_head();
   struct mp__slot *s;
   int end = -1;
@@ -404,13 +404,13 @@ MP__NEAR int mp_serve(void (*rehearse)(void *ud), void *ud) {
   MP_FAULT("server.standby");
   mp__start_afresh(robust);
   mp__sys_null_stdin();
-  touch();
+  touch(server_seat);
   if (rehearse)
     rehearse(ud);
   touch_heap();
   s = stand_by();
   MP_FAULT("server.child");
-  mp__store32_rel(&mp__me()->standby, 0);
+  mp__store32_rel(&server_seat->standby, 0);
   mp__sys_close(end);
   mp__sys_close(serving_sock);
   mp__start_child(s, robust);
@@ -429,10 +429,9 @@ int mp_join(const char *ticket) {
   if (sscanf(ticket, "%d,%d,%d,%d,%u,%llu", &fd[0], &fd[1], &fd[2], &fd[3],
              &index, &gen) != 6)
     return -EINVAL;
-  mp__here.alive = mp__sys_fork_page();
-  if (!mp__here.alive)
-    return -ENOMEM;
-  rc = mp__arena_map(fd[0]);
+  rc = mp__self_make();
+  if (rc == 0)
+    rc = mp__arena_map(fd[0]);
   if (rc < 0)
     return rc;
   mp__here.vault[0] = fd[1];

@@ -246,6 +246,42 @@ TEST(a_fork_of_the_hosts_own) {
   left(&use);
 }
 
+/* They come in one after the other, and each has a seat of its own. */
+TEST(many_forks_of_the_hosts_at_once) {
+  enum { MANY = 12 };
+  struct check_use use;
+  int go[2], i;
+  pid_t pid[MANY];
+  mp_ref held;
+  char byte;
+
+  founded(&use);
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  REQUIRE(pipe(go) == 0);
+  for (i = 0; i < MANY; i++) {
+    pid[i] = test_fork();
+    if (pid[i] != 0)
+      continue;
+    close(go[1]);
+    (void)!read(go[0], &byte, 1);      /* its end lets all go on */
+    CHECK_EQ(mp_ref_dup(a, &held), 0); /* not a word of mp_enter before */
+    CHECK_EQ(mp_proc_pid(mp_proc_self()), getpid());
+    CHECK_EQ(send_bytes(held, "x", 1, MP_NOW), 0);
+    mp_ref_close(&held);
+    test_exit();
+  }
+  close(go[0]);
+  close(go[1]);
+  for (i = 0; i < MANY; i++)
+    test_join(pid[i]);
+  for (i = 0; i < MANY; i++)
+    CHECK_EQ(recv_bytes(b, &byte, 1, MP_NOW), 1);
+  CHECK_EQ(MP__HEAD->door, 0);
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+  left(&use);
+}
+
 /* Its death is seen even if the kernel's list did not know it: killed before
  * anyone could say so, with the only hold on an end. */
 static void seen_by_looking(void (*before)(void)) {

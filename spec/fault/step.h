@@ -35,6 +35,7 @@ struct op {
   void (*run)(void);     /* in the child, stepped */
   void (*look)(void);    /* in the survivor, afterwards; may be NULL */
   void (*ready)(void);   /* in the survivor, the child waits; may be NULL */
+  int hosts; /* the child is the host's own fork, and no member yet */
 };
 
 /* The memory that is compared: the head, the seats, the blocks in use. */
@@ -243,23 +244,33 @@ static _Noreturn void victim(const struct op *op) {
 }
 
 static pid_t start_victim(const struct op *op, mp_ref *p) {
-  int rc;
+  int pid;
 
-  REQUIRE(mp_proc_open(p, "victim", 0) == 0);
-  rc = mp_proc_fork(*p);
-  REQUIRE(rc >= 0);
-  if (rc == 0)
+  *p = MP_REF_EMPTY;
+  if (!op->hosts)
+    REQUIRE(mp_proc_open(p, "victim", 0) == 0);
+  pid = op->hosts ? fork() : mp_proc_fork(*p);
+  REQUIRE(pid >= 0);
+  if (pid == 0)
     victim(op);
-  REQUIRE(WIFSTOPPED(wait_stop(mp_proc_pid(*p))));
-  return mp_proc_pid(*p);
+  if (!op->hosts)
+    pid = mp_proc_pid(*p);
+  REQUIRE(WIFSTOPPED(wait_stop(pid)));
+  return pid;
 }
 
 static void end_victim(mp_ref *p, pid_t pid) {
+  int unborn;
   int64_t start;
 
   CHECK_EQ(kill(pid, SIGKILL), 0);
   start = mp_now();
-  CHECK_EQ(join_until(*p, start + SURVIVOR_NS), 0);
+  if (*p == MP_REF_EMPTY) {
+    (void)wait_stop(pid);
+    (void)mp__scan_at(start, &unborn); /* and not at the next opportunity */
+  } else {
+    CHECK_EQ(join_until(*p, start + SURVIVOR_NS), 0);
+  }
   CHECK(mp_now() - start < SURVIVOR_NS);
   mp_ref_close(p);
 }
@@ -432,7 +443,12 @@ static void killed_everywhere(const struct op *op) {
   STEPPED_AFTER(name, prepare, run, look, NULL)
 #define STEPPED_AFTER(name, prepare, run, look, ready)                         \
   TEST_LIMIT(name, 60) {                                                       \
-    static const struct op op = {prepare, run, look, ready};                   \
+    static const struct op op = {prepare, run, look, ready, 0};                \
+    killed_everywhere(&op);                                                    \
+  }
+#define STEPPED_BY_THE_HOST(name, run)                                         \
+  TEST_LIMIT(name, 60) {                                                       \
+    static const struct op op = {NULL, run, NULL, NULL, 1};                    \
     killed_everywhere(&op);                                                    \
   }
 

@@ -357,6 +357,12 @@ STEPPED_AFTER(replay_what_a_dead_one_committed, NULL, dup_and_close, look_first,
 
 /* Processes and descriptors */
 
+static void enter(void) {
+  (void)mp_enter();
+}
+
+STEPPED_BY_THE_HOST(enter_after_a_fork_of_the_host_s, enter)
+
 static void open_proc(void) {
   mp_ref p;
 

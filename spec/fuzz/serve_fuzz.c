@@ -108,8 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   look(sits, damaged);
   if (mp__here.base != ours.base)
     (void)munmap(mp__here.base, mp__here.window);
-  if (mp__here.alive != ours.alive)
-    (void)munmap(mp__here.alive, 4096);
+  if (mp__here.self != ours.self)
+    (void)munmap(mp__here.self, 4096);
   mp__here = ours;
   mp__set_me(me, 0);
   (void)close(sock[0]);
