@@ -154,7 +154,8 @@ static void give_back(struct mp__txn *t) {
   if (!t->bare)
     return;
   b = mp__at(t->bare);
-  mp__sys_punch(mp__here.memfd, t->bare + 4096, class_size(b->cls) - 4096);
+  if (mp__arena_check() == 0)
+    mp__sys_punch(mp__here.memfd, t->bare + 4096, class_size(b->cls) - 4096);
   t->bare = 0;
 }
 
@@ -201,6 +202,8 @@ int mp__back(uint64_t from, uint64_t to) {
     return -EFBIG;
   if (to > mp__here.window)
     return -ENOMEM;
+  if (mp__arena_check() < 0)
+    return -MP_EFAMILY; /* or a file of the host's would grow */
   return mp__sys_fallocate(mp__here.memfd, from, to - from);
 }
 
@@ -373,6 +376,7 @@ int mp__arena_found(void) {
   if (rc < 0)
     return rc;
   mp__here.memfd = rc;
+  mp__here.memfd_ino = mp__sys_inode(rc);
   rc = map_largest();
   if (rc < 0)
     goto fail;
@@ -390,7 +394,6 @@ int mp__arena_found(void) {
   h->window = mp__here.window;
   h->size = data + MP__TAIL;
   h->top = data;
-  mp__here.memfd_ino = mp__sys_inode(mp__here.memfd);
   return 0;
 
 fail:

@@ -328,6 +328,46 @@ static void close_under_us(void) {
     (void)close(i);
 }
 
+#define LARGE (60 << 20) /* bytes; of so many blocks some lose their pages */
+#define PIPES 6
+
+/* A file of the host's with the number of ours: it neither grows with the
+ * family's memory nor has holes where something was freed. */
+static void file_in_the_place_of_ours(void) {
+  char *bytes = calloc(1, LARGE);
+  struct stat before, after;
+  mp_ref a[PIPES + 1], b[PIPES + 1];
+  int file, i;
+
+  REQUIRE(mp_enter() == 0 && bytes);
+  for (i = 0; i <= PIPES; i++)
+    REQUIRE(mp_pipe_open(&a[i], &b[i], 0) == 0);
+  for (i = 0; i < PIPES; i++)
+    CHECK_EQ(send_bytes(a[i], bytes, LARGE, MP_NOW), 0);
+  file = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+  REQUIRE(file >= 0 && fallocate(file, 0, 0, PIPES * (off_t)LARGE) == 0);
+  REQUIRE(dup2(file, mp__here.memfd) == mp__here.memfd);
+  CHECK_EQ(fstat(file, &before), 0);
+  CHECK_EQ(send_bytes(a[PIPES], bytes, LARGE, MP_NOW), -MP_EFAMILY);
+  for (i = 0; i < PIPES; i++)
+    CHECK_EQ(recv_bytes(b[i], bytes, LARGE, MP_NOW), LARGE);
+  for (i = 0; i < PIPES; i++)
+    mp_ref_close(&a[i]);
+  CHECK_EQ(fstat(file, &after), 0);
+  CHECK_EQ(after.st_size, before.st_size);
+  CHECK_EQ(after.st_blocks, before.st_blocks);
+}
+
+TEST(a_file_of_the_hosts_is_left_alone) {
+  pid_t pid = test_fork();
+
+  if (pid == 0) {
+    file_in_the_place_of_ours();
+    test_exit();
+  }
+  test_join(pid);
+}
+
 TEST(descriptors_closed_under_us) {
   pid_t pid = test_fork();
 
