@@ -28,6 +28,8 @@ local proc = {
 local Process = {}
 proc.Process = Process
 
+local proc_field = core.proc_field
+
 -- The handle is the core's box; what belongs to this instance alone lies in
 -- its user values: class, the user's own fields, target, args.
 
@@ -67,10 +69,7 @@ local SETTERS = {
 function mt:__index(key)
   local get = GETTERS[key]
   if get then return get(self) end
-  local class, fields = core.proc_class(self)
-  local value = fields and fields[key]
-  if value ~= nil then return value end
-  return (class or Process)[key]
+  return proc_field(self, key, Process)
 end
 
 function mt:__newindex(key, value)
@@ -133,10 +132,7 @@ local function construct(class, first, ...)
     error("Process: a name has 1 to 63 bytes, none of them NUL", 2)
   end
   life.begin()
-  if daemon == nil then daemon = core.proc_daemon(proc.current_process()) end
-  local self = core.proc_new(name, daemon, class._quiet)
-  core.proc_assign(self, class, nil, target, args)
-  return self
+  return core.proc_new(name, daemon, class._quiet, class, target, args)
 end
 
 local function make_class(class, parent)
@@ -242,20 +238,23 @@ local START = {}
 --- runs and writes before, and after, costs it page faults.
 local function work_of(self)
   local target, args = core.proc_work(self)
-  if self.run ~= Process.run or type(target) ~= "function" then
-    return self.run, self
+  local run = self.run
+  if run ~= Process.run or type(target) ~= "function" then
+    return run, self
   elseif args == nil then
     return target
   end
   return target, table.unpack(args, 1, args.n or #args)
 end
 
+local child -- the module, from the first fork on
+
 local function fork(self)
   if core.is_thread() then
     error_types.blame("start: a process that is a thread cannot fork; use "
       .. "another method")
   end
-  local child = require "mp.child" -- before: the child shall load nothing
+  child = child or require "mp.child" -- before: the child shall load nothing
   local failed = core.proc_fork(self, child.note_failure, child.settle,
     life.with_exit(work_of(self)))
   if failed then error_types.blame_as("start", failed, "start") end

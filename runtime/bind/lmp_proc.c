@@ -11,21 +11,6 @@ static struct lmp_box *check(lua_State *L) {
   return lmp_box_check(L, 1, MP_TYPE_PROC);
 }
 
-/* core.proc_new(name | nil, daemon, quiet) -> Process */
-static int lmp_proc_new(lua_State *L) {
-  const char *name = luaL_optstring(L, 1, NULL);
-  unsigned daemon = lua_toboolean(L, 2) ? MP_PROC_DAEMON : 0;
-  unsigned flags = lua_toboolean(L, 3) ? MP_PROC_QUIET | daemon : daemon;
-  struct lmp_box *b = lmp_box_new(L, MP_TYPE_PROC);
-  int rc = mp_proc_open(&b->held, name, flags);
-
-  if (rc < 0)
-    return lmp_raise(L, rc, "Process");
-  lmp_box_settle(L, -1);
-  lmp_account(L, 4);
-  return 1;
-}
-
 static void check_type(lua_State *L) {
   struct lmp_box *b = lmp_box_test(L, 1);
 
@@ -36,12 +21,54 @@ static void check_type(lua_State *L) {
 /* What belongs to this instance alone lies in its user values. */
 enum { U_CLASS = 1, U_FIELDS, U_TARGET, U_ARGS };
 
+/* core.proc_new(name | nil, daemon | nil, quiet, class, target, args) ->
+ * Process; a daemon or not as the caller is one, if that is nil */
+static int lmp_proc_new(lua_State *L) {
+  const char *name = luaL_optstring(L, 1, NULL);
+  unsigned flags = lua_toboolean(L, 2) ? MP_PROC_DAEMON : 0;
+  struct lmp_box *b;
+  int rc = mp_enter();
+
+  lua_settop(L, 6);
+  b = lmp_box_new(L, MP_TYPE_PROC);
+  if (rc == 0 && lua_isnil(L, 2))
+    flags = (unsigned)mp_proc_flags(mp_proc_self());
+  if (rc == 0)
+    rc = mp_proc_open(&b->held, name,
+                      lua_toboolean(L, 3) ? flags | MP_PROC_QUIET : flags);
+  if (rc < 0)
+    return lmp_raise(L, rc, "Process");
+  lmp_box_settle(L, -1);
+  lua_insert(L, 4); /* before class, target, args */
+  lua_setiuservalue(L, 4, U_ARGS);
+  lua_setiuservalue(L, 4, U_TARGET);
+  lua_setiuservalue(L, 4, U_CLASS);
+  lmp_account(L, 4);
+  return 1;
+}
+
 /* core.proc_class(p) -> class | nil, table of fields | nil */
 static int lmp_proc_class(lua_State *L) {
   check_type(L);
   lua_getiuservalue(L, 1, U_CLASS);
   lua_getiuservalue(L, 1, U_FIELDS);
   return 2;
+}
+
+/* core.proc_field(p, key, Process) -> what it has itself or from its class;
+ * Process: the class of one that has none of its own */
+static int lmp_proc_field(lua_State *L) {
+  check_type(L);
+  if (lua_getiuservalue(L, 1, U_FIELDS) == LUA_TTABLE) {
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL)
+      return 1;
+  }
+  if (lua_getiuservalue(L, 1, U_CLASS) == LUA_TNIL)
+    lua_pushvalue(L, 3);
+  lua_pushvalue(L, 2);
+  lua_gettable(L, -2);
+  return 1;
 }
 
 /* core.proc_work(p) -> target, args */
@@ -299,6 +326,7 @@ static int lmp_proc_answer(lua_State *L) {
 
 const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_class", lmp_proc_class},
+                                       {"proc_field", lmp_proc_field},
                                        {"proc_work", lmp_proc_work},
                                        {"proc_assign", lmp_proc_assign},
                                        {"proc_self", lmp_proc_self},
@@ -316,9 +344,6 @@ const luaL_Reg lmp_proc_functions[] = {{"proc_new", lmp_proc_new},
                                        {"proc_close", lmp_proc_close},
                                        {"proc_closed", lmp_proc_closed},
                                        {"proc_set_plan", lmp_proc_set_plan},
-
                                        {"proc_set_answer", lmp_proc_set_answer},
                                        {"proc_answer", lmp_proc_answer},
-
-
                                        {NULL, NULL}};
