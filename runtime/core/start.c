@@ -186,6 +186,9 @@ MP__NEAR int mp_proc_fork(mp_ref p) {
       mp__child_note(s);
     return 1;
   }
+  /* Written to at first, its page alone is mapped; read at first, all that
+   * lies around it is, and unmapped at the end. */
+  mp__store32_rlx(&s->tid, 0);
   mp__start_afresh(robust);
   mp__start_child(s, robust);
   mp__sys_null_stdin();
