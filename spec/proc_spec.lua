@@ -260,6 +260,38 @@ describe("the exit code of a process", function()
   end)
 end)
 
+describe("with hardly any C stack left", function()
+  it("a fork runs, or raises what there is too little of", function()
+    local Process = mp.get_context("fork").Process
+    local started, raised = {}, {}
+    local function try()
+      local p = Process(function() return 1 end)
+      local ok, why = pcall(p.start, p)
+      if ok then
+        started[#started + 1] = p
+      else
+        raised[#raised + 1] = { p, why }
+      end
+    end
+    local function deep(n)
+      if n > 150 then pcall(try) end
+      string.gsub("x", "x", function() deep(n + 1) end)
+    end
+    assert.is_false(pcall(deep, 1))
+    assert.truthy(#started > 0 and #raised > 0)
+    for i, p in ipairs(started) do
+      p:join() -- the last may have had no room to say why they failed
+      assert.truthy(p.exitcode == 0 or p.exitcode == 1 and i > #started - 5)
+    end
+    for _, case in ipairs(raised) do
+      assert.is_nil(case[1].pid)
+      assert.truthy(case[2]:find("stack overflow", 1, true), case[2])
+      case[1]:start():join()
+      assert.equal(0, case[1].exitcode)
+    end
+  end)
+end)
+
 describe("ending a process", function()
   local signals = { interrupt = helper.SIGINT, terminate = helper.SIGTERM,
     kill = helper.SIGKILL }

@@ -13,15 +13,29 @@ static struct lmp_box *check(lua_State *L) {
  * arguments, then what it returned. */
 enum { FORK_PROC = 1, FORK_HANDLER, FORK_SETTLE, FORK_CALL };
 
-/* In the child, on the parent's stack: an error that a hook raises (Ctrl-C)
- * must not unwind into the caller's copy.  Until the function is called, and
- * after one that leaves nothing to do, no Lua code runs: what it would touch
- * is copied for it, a page fault each. */
-LMP_NEAR static void run_fork(lua_State *L) {
-  int nargs = lua_gettop(L) - FORK_CALL;
-  int ok;
+/* Within a lua_pcall that begins before the fork: what it touches, and the
+ * child has not yet, costs the child a page fault each.  (&rc, p, f, ...) in
+ * the place of f and its arguments; returns what f does, in the child. */
+LMP_NEAR static int fork_and_call(lua_State *L) {
+  int *rc = lua_touserdata(L, 1);
+  struct lmp_box *b = lua_touserdata(L, 2);
 
-  ok = lua_pcall(L, nargs, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
+  /* A collection in the child writes to all that the parent has.  A step of
+   * less than nothing puts the next one off by so much. */
+  (void)lua_gc(L, LUA_GCSTEP, -FORK_ROOM);
+  *rc = mp_proc_fork(b->held);
+  if (*rc == 0) {
+    lua_call(L, lua_gettop(L) - 3, LUA_MULTRET);
+    return lua_gettop(L) - 2;
+  }
+  (void)lua_gc(L, LUA_GCSTEP, FORK_ROOM);
+  return 0;
+}
+
+/* In the child, after the call, on the parent's stack: an error that a hook
+ * raises (Ctrl-C) must not unwind into the caller's copy.  Where nothing is
+ * left to do no more Lua code runs. */
+LMP_NEAR static void end_fork(lua_State *L, int ok) {
   if (ok && lua_gettop(L) < FORK_CALL && lmp_life_over())
     mp_exit(0);
   if (lua_checkstack(L, 2)) {
@@ -38,24 +52,31 @@ LMP_NEAR static void run_fork(lua_State *L) {
  * settle(ok, ...) when there are results, an error, or children; neither
  * returns from here.  In the parent nothing, or why it failed. */
 LMP_NEAR static int lmp_proc_fork(lua_State *L) {
-  struct lmp_box *b = check(L);
+  int rc = 1; /* of the fork; 0 in the child */
+  int nargs = lua_gettop(L) - FORK_CALL + 1;
+  int ok;
   int i;
-  int rc;
 
+  (void)check(L);
   for (i = FORK_HANDLER; i <= FORK_CALL; i++)
     luaL_checktype(L, i, LUA_TFUNCTION);
-  /* A collection in the child writes to all that the parent has.  A step of
-   * less than nothing puts the next one off by so much. */
-  (void)lua_gc(L, LUA_GCSTEP, -FORK_ROOM);
-  rc = mp_proc_fork(b->held);
+  luaL_checkstack(L, 3, "start");
+  lua_pushcfunction(L, fork_and_call);
+  lua_pushlightuserdata(L, &rc);
+  lua_pushvalue(L, FORK_PROC);
+  lua_rotate(L, FORK_CALL, 3);
+  ok = lua_pcall(L, nargs + 2, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
   if (rc == 0)
-    run_fork(L);
-  (void)lua_gc(L, LUA_GCSTEP, FORK_ROOM);
-  if (rc < 0) {
-    lua_pushfstring(L, "start: %s", mp_err_text(rc));
-    return 1;
+    end_fork(L, ok);
+  if (ok && rc > 0)
+    return 0;
+  if (!ok) { /* before the fork, for want of stack; the handler has seen it */
+    if (lua_istable(L, -1))
+      (void)lua_getfield(L, -1, "message");
+    (void)luaL_tolstring(L, -1, NULL);
   }
-  return 0;
+  lua_pushfstring(L, "start: %s", ok ? mp_err_text(rc) : lua_tostring(L, -1));
+  return 1;
 }
 
 typedef int (*starter)(mp_ref p, const char *const *argv);
