@@ -254,7 +254,8 @@ local function fork(self)
     error_types.blame("start: a process that is a thread cannot fork; use "
       .. "another method")
   end
-  child = child or require "mp.child" -- before: the child shall load nothing
+  -- Before: the child shall load nothing.  Once: a write is a page to copy.
+  if not child then child = require "mp.child" end
   local failed = core.proc_fork(self, child.note_failure, child.settle,
     life.with_exit(work_of(self)))
   if failed then error_types.blame_as("start", failed, "start") end
