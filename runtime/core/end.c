@@ -328,14 +328,15 @@ int mp_proc_fd(mp_ref p) {
 
 /* The end of the caller */
 
-MP__NEAR static int child_at(unsigned i, struct mp__slot **out) {
+MP__NEAR static int child_at(struct mp__slot *me, unsigned i,
+                             struct mp__slot **out) {
   struct mp__txn t;
   uint64_t at;
 
-  if (!mp__load64_acq(&mp__me()->child))
+  if (!mp__load64_acq(&me->child))
     return 0;
   mp__begin(&t);
-  for (at = mp__me()->child; at && i > 0; i--)
+  for (at = me->child; at && i > 0; i--)
     at = mp__slot_at(at)->older;
   mp__abort(&t);
   *out = at ? mp__slot_at(at) : NULL;
@@ -354,17 +355,18 @@ int mp_finish_claim(void) {
 
 MP__NEAR int mp_finish(void) {
   static _Thread_local int64_t grace; /* 0: none has begun; across -EINTR */
+  struct mp__slot *me = mp__who();
   struct mp__slot *s;
   unsigned i;
   int rc = 0;
 
-  if (!mp_entered())
+  if (!me)
     return 0;
   mp__server_dismiss();
-  for (i = 0; child_at(i, &s); i++)
+  for (i = 0; child_at(me, i, &s); i++)
     if (s->flags & MP_PROC_DAEMON && !s->sent) /* once, however often we come */
       (void)mp_proc_signal(MP__SLOT_REF(s), SIGTERM);
-  while (child_at(0, &s)) {
+  while (child_at(me, 0, &s)) {
     int daemon = (s->flags & MP_PROC_DAEMON) != 0;
 
     if (daemon && !grace)
@@ -384,8 +386,13 @@ MP__NEAR int mp_finish(void) {
   return rc;
 }
 
+MP__NEAR void mp__claim_exit(struct mp__slot *me, int code) {
+  set_exit(me, exit_word(code & 0xff, MP__EXIT_CLAIMED));
+}
+
 MP__NEAR void mp_claim(int code) {
-  if (!mp_entered())
-    return;
-  set_exit(mp__me(), exit_word(code & 0xff, MP__EXIT_CLAIMED));
+  struct mp__slot *me = mp__who();
+
+  if (me)
+    mp__claim_exit(me, code);
 }

@@ -13,6 +13,7 @@
 #include "sys.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 _Thread_local struct mp__slot *mp__thread_me;
@@ -23,6 +24,26 @@ _Thread_local uint64_t mp__owner_word;
 
 MP__NEAR struct mp__slot *mp__slot_at(uint64_t off) {
   return mp__at(off);
+}
+
+/* A child that we forked, until it is written down in mp__self: that is a page
+ * for it to make, and many need no more than to end.  Known to its first
+ * thread alone, and good for the process with that pid: a fork of the host's
+ * has a copy. */
+static _Thread_local struct {
+  struct mp__slot *seat;
+  int pid;
+} newborn;
+
+static void forget_newborn(void) {
+  newborn.seat = NULL;
+}
+
+MP__NEAR void mp__set_newborn(struct mp__slot *s) {
+  mp__owner_word = 0;
+  mp__thread_me = NULL;
+  newborn.seat = s;
+  newborn.pid = mp__sys_getpid();
 }
 
 MP__NEAR void mp__set_me(struct mp__slot *s, int thread) {
@@ -45,6 +66,7 @@ int mp__self_make(void) {
   page = mp__sys_fork_page();
   if (!page)
     return -ENOMEM;
+  (void)pthread_atfork(NULL, NULL, forget_newborn); /* whatever its pid is */
   mp__store_ptr_rel(&mp__here.self, page);
   return 0;
 }
@@ -55,8 +77,16 @@ static int alive(void) {
   return mp__load32_acq(&self->alive) != 0;
 }
 
+MP__NEAR struct mp__slot *mp__who(void) {
+  if (mp__thread_me && mp__thread_generation == mp__here.generation)
+    return mp__thread_me;
+  if (newborn.seat && newborn.pid == mp__sys_getpid())
+    return newborn.seat;
+  return alive() ? mp__here.self->me : NULL;
+}
+
 MP__NEAR int mp_entered(void) {
-  return alive();
+  return mp__who() != NULL;
 }
 
 /* Not in mp_generation, which is on the way to every operation and is to be
@@ -353,10 +383,49 @@ static int found(void) {
   return rc < 0 ? rc : seat_myself(MP__PROC_MAIN);
 }
 
+/* The same, asked by another thread than the first. */
+static struct mp__slot *forked_seat(void) {
+  uint32_t pid = (uint32_t)mp__sys_getpid();
+  struct mp__slot *s;
+  uint64_t i;
+
+  for (i = 1; i <= MP__HEAD->nslots; i++) {
+    s = mp__slot_at(MP__SLOTS + i * MP__SLOT_SIZE);
+    if (mp__load64_acq(&s->state) == MP_RUNNING &&
+        mp__load32_acq(&s->pid) == pid && mp__load32_rlx(&s->tid) == pid &&
+        s->method == MP_FORK && !(s->flags & MP__PROC_MAIN) &&
+        !(mp__load32_acq(&s->life.life) & MP__LIFE_DIED) && sits(s))
+      return s;
+  }
+  return NULL;
+}
+
+static int enter_forked(void) {
+  struct mp__slot *s = mp__who();
+  int rc;
+
+  if (!s)
+    s = forked_seat();
+  newborn.seat = NULL;
+  if (s) {
+    mp__here.self->me = s;
+    return 0;
+  }
+  /* The host forked this process: a member that nobody started.  It has the
+   * parent's handles, but not its holds. */
+  mp__here.generation++;
+  mp__here.self->me = mp__door_enter();
+  rc = seat_myself(MP__PROC_MAIN);
+  if (rc < 0)
+    mp__here.self->me = NULL;
+  mp__door_leave();
+  return rc;
+}
+
 static int enter(void) {
   int rc;
 
-  if (mp_entered())
+  if (alive())
     return 0;
   rc = mp__self_make();
   if (rc < 0)
@@ -366,14 +435,7 @@ static int enter(void) {
     if (rc < 0)
       mp__arena_forget();
   } else {
-    /* The host forked this process: a member that nobody started.  It has
-     * the parent's handles, but not its holds. */
-    mp__here.generation++;
-    mp__here.self->me = mp__door_enter();
-    rc = seat_myself(MP__PROC_MAIN);
-    if (rc < 0)
-      mp__here.self->me = NULL;
-    mp__door_leave();
+    rc = enter_forked();
   }
   if (rc == 0)
     mp__store32_rel(&mp__here.self->alive, 1);
@@ -386,7 +448,7 @@ int mp_enter(void) {
   uint32_t seen;
   int rc;
 
-  if (mp_entered())
+  if (alive())
     return 0;
   for (seen = 0; !mp__cas32_acq(&entering, &seen, 1); seen = 0)
     mp__sys_yield();

@@ -113,6 +113,12 @@ static inline struct mp__slot *mp__me(void) {
   return __builtin_expect(me != NULL, 1) ? me : mp__me_anew();
 }
 void mp__set_me(struct mp__slot *s, int thread);
+/* In a child that we forked, before all else. */
+void mp__set_newborn(struct mp__slot *s);
+/* The calling member as mp__me, but nothing is written to learn it: NULL for
+ * who has no seat (and for another thread of a child's than its first, before
+ * any of them was a caller of mp__me). */
+struct mp__slot *mp__who(void);
 int mp__self_make(void); /* so that a process can be somebody; or -ENOMEM */
 /* Does the process exist that was born then (ticks; 0: not known), by the
  * kernel's word?  One that cannot be looked at does. */
@@ -185,7 +191,7 @@ int mp__obj_open(struct mp__txn *t, enum mp_type type, uint64_t len,
 /* The same in one that the caller has begun. */
 int mp__obj_fill(struct mp__txn *t, enum mp_type type, uint64_t len,
                  mp_ref *held);
-void mp__leave_pipes(void);
+void mp__leave_pipes(struct mp__slot *me);
 void mp__collect(void);     /* take the garbage apart */
 void mp__close_late(void);  /* what could not be closed when it should */
 void mp__ledger_ring(void); /* the bells of all that the caller holds */
@@ -294,6 +300,7 @@ void mp__block_leave(void); /* the caller's blocks lose their names */
 
 /* end.c */
 void mp__proc_bury(struct mp__slot *s, int code, int final);
+void mp__claim_exit(struct mp__slot *me, int code);
 int mp__exit_of(int status);      /* of a wait status: N, or -signal */
 int mp__exit_code(uint32_t word); /* of an exit word that is not 0 */
 

@@ -256,8 +256,7 @@ uint64_t mp__ledger_next(uint64_t *at) {
 
 /* The caller is about to leave: those who wait at the other ends of its pipes
  * shall know it from itself, not only when somebody notices its end. */
-MP__NEAR void mp__leave_pipes(void) {
-  struct mp__slot *me = mp__me();
+MP__NEAR void mp__leave_pipes(struct mp__slot *me) {
   struct mp__txn t;
   uint64_t i = 1;
 

@@ -122,7 +122,7 @@ MP__NEAR void mp__start_afresh(void *robust_head) {
 }
 
 MP__NEAR void mp__start_child(struct mp__slot *s, void *robust_head) {
-  mp__set_me(s, 0);
+  mp__set_newborn(s);
   MP_FAULT("start.child");
   if (mp__start_tie(s) < 0)
     mp__sys_exit(1);
@@ -206,14 +206,16 @@ int mp_is_fork(void) {
 }
 
 MP__NEAR void mp_exit(int code) {
-  struct mp__slot *me = mp__me();
+  struct mp__slot *me = mp__who();
 
-  mp_claim(code);
-  if (me->method == MP_THREAD)
-    return;
-  if (me->blocks) /* a page less to touch */
-    mp__block_leave();
-  mp__leave_pipes();
+  if (me) {
+    mp__claim_exit(me, code);
+    if (me->method == MP_THREAD)
+      return;
+    if (me->blocks) /* a page less to touch */
+      mp__block_leave();
+    mp__leave_pipes(me);
+  }
   mp__sys_flush();
   mp__sys_exit(code & 0xff);
 }

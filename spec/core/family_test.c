@@ -246,6 +246,111 @@ TEST(a_fork_of_the_hosts_own) {
   left(&use);
 }
 
+/* A child that we forked has written down nowhere who it is until it uses
+ * something: others must not take themselves for it. */
+
+static mp_ref child;
+
+static void is_nobody_yet(void) {
+  uint32_t generation;
+
+  CHECK(!mp_entered());
+  generation = mp_generation();
+  CHECK(mp_entered());
+  CHECK(mp_generation() == generation);
+  CHECK(mp_proc_self() != MP_REF_ID(child));
+  CHECK_EQ(mp_proc_pid(mp_proc_self()), getpid());
+}
+
+static void fork_by_the_library(void) {
+  pid_t pid = test_fork();
+
+  if (pid == 0) {
+    is_nobody_yet();
+    test_exit();
+  }
+  test_join(pid);
+}
+
+static void fork_by_the_kernel(void) {
+  pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+  if (pid == 0) {
+    is_nobody_yet();
+    _exit(test_failures != 0);
+  }
+  CHECK_EQ(test_wait(pid), 0);
+}
+
+/* Its own fork leaves by the child's door. */
+static void fork_that_leaves(void) {
+  pid_t pid = test_fork();
+
+  if (pid == 0)
+    mp_exit(7);
+  CHECK_EQ(test_wait(pid), 7 << 8);
+  CHECK_EQ(send_bytes(a, "x", 1, MP_NOW), 0);
+}
+
+static void *who_am_i(void *arg) {
+  (void)arg;
+  CHECK_EQ(mp_proc_self(), MP_REF_ID(child));
+  return NULL;
+}
+
+static void another_thread(void) {
+  pthread_t thread;
+
+  REQUIRE(pthread_create(&thread, NULL, who_am_i, NULL) == 0);
+  (void)pthread_join(thread, NULL);
+  CHECK_EQ(mp_proc_self(), MP_REF_ID(child));
+}
+
+static void in_a_child(void (*first)(void)) {
+  struct check_use use;
+  uint32_t generation;
+  char byte;
+  int code = -1, rc;
+
+  founded(&use);
+  REQUIRE(mp_pipe_open(&a, &b, 0) == 0);
+  generation = mp_generation();
+  REQUIRE(mp_proc_open(&child, NULL, 0) == 0);
+  rc = mp_proc_fork(child);
+  if (rc == 0) {
+    first();
+    CHECK(mp_entered());
+    CHECK_EQ(mp_generation(), generation);
+    CHECK_EQ(mp_proc_self(), MP_REF_ID(child));
+    mp_exit(test_failures != 0);
+  }
+  CHECK_EQ(rc, 1);
+  CHECK_EQ(join_until(child, in_ms(3000)), 0);
+  CHECK(mp_proc_exitcode(child, &code));
+  CHECK_EQ(code, 0);
+  (void)recv_bytes(b, &byte, 1, MP_NOW);
+  mp_ref_close(&child);
+  mp_ref_close(&a);
+  mp_ref_close(&b);
+  left(&use);
+}
+
+TEST(a_child_whose_fork_is_the_librarys) {
+  in_a_child(fork_by_the_library);
+}
+
+TEST(a_child_whose_fork_is_the_kernels) {
+  in_a_child(fork_by_the_kernel);
+}
+
+TEST(a_child_whose_fork_leaves) {
+  in_a_child(fork_that_leaves);
+}
+
+TEST(a_child_of_which_another_thread_comes_first) {
+  in_a_child(another_thread);
+}
+
 /* They come in one after the other, and each has a seat of its own. */
 TEST(many_forks_of_the_hosts_at_once) {
   enum { MANY = 12 };
