@@ -121,6 +121,7 @@ struct mp__here {
   uint64_t vault_ino[2];
   uint32_t generation;
   struct mp__self *self; /* never NULL */
+  int wiped;             /* 0: only the C library tells of a fork */
 };
 
 extern struct mp__here mp__here;

@@ -35,11 +35,20 @@ static _Thread_local struct {
   int pid;
 } newborn;
 
-static void forget_newborn(void) {
+/* In a child of the C library's fork, whatever its pid is. */
+static void be_nobody(void) {
   newborn.seat = NULL;
+  if (!mp__here.wiped && mp__here.self != &mp__nobody) {
+    mp__here.self->me = NULL;
+    mp__store32_rel(&mp__here.self->alive, 0);
+  }
 }
 
 MP__NEAR void mp__set_newborn(struct mp__slot *s) {
+  if (!mp__here.wiped) { /* it says that we are our parent */
+    mp__set_me(s, 0);
+    return;
+  }
   mp__owner_word = 0;
   mp__thread_me = NULL;
   newborn.seat = s;
@@ -63,10 +72,10 @@ int mp__self_make(void) {
 
   if (mp__here.self != &mp__nobody)
     return 0;
-  page = mp__sys_fork_page();
+  page = mp__sys_fork_page(&mp__here.wiped);
   if (!page)
     return -ENOMEM;
-  (void)pthread_atfork(NULL, NULL, forget_newborn); /* whatever its pid is */
+  (void)pthread_atfork(NULL, NULL, be_nobody);
   mp__store_ptr_rel(&mp__here.self, page);
   return 0;
 }

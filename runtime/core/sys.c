@@ -425,11 +425,10 @@ void *mp__sys_beside_loader(uint64_t bytes) {
   return end;
 }
 
-void *mp__sys_fork_page(void) {
+void *mp__sys_fork_page(int *wiped) {
   void *p = mp__sys_map(PAGE);
 
-  if (p)
-    (void)madvise(p, PAGE, MADV_WIPEONFORK);
+  *wiped = p && madvise(p, PAGE, MADV_WIPEONFORK) == 0;
   return p;
 }
 

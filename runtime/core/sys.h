@@ -130,7 +130,8 @@ void mp__sys_unmap(void *p, size_t bytes);
  * has, and begins where one page fault does: behind the dynamic loader's data.
  * NULL: there is no room. */
 void *mp__sys_beside_loader(uint64_t bytes);
-void *mp__sys_fork_page(void); /* wiped to zero in a forked child */
+/* A page that is wiped to zero in a forked child, if the kernel says so. */
+void *mp__sys_fork_page(int *wiped);
 uint64_t *mp__sys_robust_list(void);
 void mp__sys_set_robust_list(void *head);
 int mp__sys_random(void *to, size_t n);

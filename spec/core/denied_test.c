@@ -109,6 +109,28 @@ static void no_fork_at_all(void) {
   check_leave();
 }
 
+/* The kernel wipes no page in a child: our own know who they are, and the C
+ * library tells of its forks. */
+static void nothing_is_wiped(void) {
+  pid_t pid;
+
+  deny(SYS_madvise, ENOMEM);
+  all_works();
+  pid = test_fork();
+  if (pid == 0) {
+    CHECK(!mp_entered());
+    CHECK_EQ(mp_enter(), 0);
+    CHECK_EQ(mp_proc_pid(mp_proc_self()), getpid());
+    all_works();
+    test_exit();
+  }
+  test_join(pid);
+}
+
+TEST(a_fork_without_a_page_that_tells) {
+  in_a_child(nothing_is_wiped);
+}
+
 TEST(no_way_to_fork) {
   in_a_child(no_fork_at_all);
 }

@@ -378,6 +378,18 @@ static int child(enum mp_method how) {
   return bad;
 }
 
+/* A fork of the host's own, which sits down by itself. */
+static int hosts_fork(void) {
+  int status = 0;
+  pid_t pid = fork();
+
+  if (pid == 0)
+    _exit(mp_enter() < 0);
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  return status != 0;
+}
+
 static int scenario(void) {
   int bad = 0;
 
@@ -390,6 +402,7 @@ static int scenario(void) {
   barriers();
   blocks();
   cells();
+  bad |= hosts_fork();
   bad |= child(MP_FORK);
   bad |= child(MP_SPAWN);
   bad |= child(MP_FORKSERVER);
