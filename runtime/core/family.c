@@ -62,6 +62,7 @@ MP__NEAR void mp__set_me(struct mp__slot *s, int thread) {
     mp__thread_generation = mp__here.generation;
   } else {
     mp__thread_me = NULL;
+    newborn.seat = NULL;
     mp__here.self->me = s;
     mp__store32_rel(&mp__here.self->alive, 1);
   }

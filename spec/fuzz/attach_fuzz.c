@@ -80,8 +80,6 @@ static void attach(struct mp__slot *seat) {
 static void detach(void) {
   if (mp__here.base && mp__here.base != ours.base)
     (void)munmap(mp__here.base, mp__here.window);
-  if (mp__here.self != ours.self)
-    (void)munmap(mp__here.self, 4096);
   mp__here = ours;
   mp__set_me(me, 0);
 }

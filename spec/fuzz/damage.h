@@ -83,10 +83,13 @@ TAKES(int, mp__shm_unlink, const char *name, uint64_t dev, uint64_t ino,
   return -ENOENT;
 }
 
-/* Who asks a server gets an answer, and no process. */
+/* Who asks a server gets an answer, and no process; who becomes the child has
+ * its page wiped, as the kernel does it. */
 TAKES(int, mp__sys_clone, uint64_t flags, uint32_t *pid);
 TAKES(int, mp__sys_clone, uint64_t flags, uint32_t *pid) {
   *pid = 1 << 30;
+  if (cloned == 0)
+    *mp__here.self = (struct mp__self){0};
   return cloned;
 }
 

@@ -108,8 +108,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   look(sits, damaged);
   if (mp__here.base != ours.base)
     (void)munmap(mp__here.base, mp__here.window);
-  if (mp__here.self != ours.self)
-    (void)munmap(mp__here.self, 4096);
   mp__here = ours;
   mp__set_me(me, 0);
   (void)close(sock[0]);
