@@ -68,14 +68,14 @@ LMP_NEAR static int lmp_proc_fork(lua_State *L) {
   ok = lua_pcall(L, nargs + 2, LUA_MULTRET, FORK_HANDLER) == LUA_OK;
   if (rc == 0)
     end_fork(L, ok);
-  if (ok && rc > 0)
-    return 0;
-  if (!ok) { /* before the fork, for want of stack; the handler has seen it */
+  if (!ok) { /* a hook's (Ctrl-C), or too little stack; as it was raised */
     if (lua_istable(L, -1))
       (void)lua_getfield(L, -1, "message");
-    (void)luaL_tolstring(L, -1, NULL);
+    return lua_error(L);
   }
-  lua_pushfstring(L, "start: %s", ok ? mp_err_text(rc) : lua_tostring(L, -1));
+  if (rc > 0)
+    return 0;
+  lua_pushfstring(L, "start: %s", mp_err_text(rc));
   return 1;
 }
 
